@@ -1,0 +1,49 @@
+# Two commands take a fresh machine with Python 3.11+, make and a package index to a result: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check reference benchmark clean
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "minibert needs Python 3.11 or newer; run: make PYTHON=python3.11 <target>")'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of extras: pip runs again only when pyproject.toml changed.
+$(VENV)/installed-%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/minibert fetch minilm-l6
+	$(BIN)/minibert verify minilm-l6
+	$(BIN)/minibert embed --model minilm-l6 \
+		"That movie was absolutely fantastic." \
+		"This film is creative and surprising." \
+		"Ford is an American multinational automaker." \
+		"The Volkswagen Group builds cars in Wolfsburg, Germany."
+
+# Without a network the tests that need the default checkpoint are skipped, and say so.
+test: $(VENV)/installed-test
+	-$(BIN)/minibert fetch minilm-l6
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+reference: $(VENV)/installed-reference
+	$(BIN)/minibert fetch minilm-l6
+	$(BIN)/python -m pytest -m reference
+
+benchmark: $(VENV)/installed-reference
+	$(BIN)/minibert fetch minilm-l6
+	$(BIN)/python benchmarks/encoder.py
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""The `minibert` command: one thin file for each subcommand."""

@@ -1,0 +1,29 @@
+"""The errors that minibert raises on bad input: each message says what was found, where, what was expected, what to do."""
+
+
+class MinibertError(Exception):
+    """Any error of ours about what the user gave: the command line prints it as one sentence."""
+
+
+class ConfigError(MinibertError):
+    """A configuration that is broken, or that names something minibert does not implement."""
+
+
+class CheckpointError(MinibertError):
+    """A checkpoint whose files, tensors, shapes or dtypes are not what its configuration calls for."""
+
+
+class FetchError(MinibertError):
+    """A checkpoint that could not be brought onto this machine."""
+
+
+class TokenizerError(MinibertError):
+    """Text, a vocabulary or tokenizer settings that cannot become correct ids."""
+
+
+class InputError(MinibertError):
+    """Arrays or arguments that a model cannot take."""
+
+
+class TraceError(MinibertError):
+    """A trace or stored reference that is broken, or that does not belong to what it is compared with."""

@@ -1,0 +1,1 @@
+"""Text to ids and back: normalisation, word splitting, WordPiece, pairs, truncation, padding."""
