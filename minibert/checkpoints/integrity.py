@@ -1,0 +1,155 @@
+"""Whether the files of a checkpoint are the ones that the registry means, and what can be said where it knows no hash."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from minibert.checkpoints.registry import Entry, File
+from minibert.errors import FetchError
+from minibert.strict_json import parse_json_object, read_json_object, read_regular_file
+
+# What was fetched, beside the files themselves: the only witness later on for a file whose hash no registry knows.
+RECORD = "fetched.json"
+# Pages that proxies, log-in walls and careless mirrors send in a file's place, and the stand-in that git keeps for one.
+_IMPOSTORS = (b"<!doctype", b"<html", b"<?xml", b"version https://git-lfs")
+_MAX_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found out about one file; `suspect` when it differs from an unconfirmed hash or size."""
+
+    name: str
+    sha256: str
+    size: int
+    text: str
+    suspect: bool = False
+
+
+def check_new(folder: Path, entry: Entry, stated: Mapping[str, str]) -> tuple[Verdict, ...]:
+    """Judge the files that have just arrived in `folder`; FetchError at the first that must not be used.
+
+    `stated` holds the sha256 that the server itself gave for a file, which counts where the registry confirms none.
+    """
+    return tuple(_judge_new(folder / file.name, file, stated.get(file.name)) for file in entry.files)
+
+
+def check_again(folder: Path, entry: Entry) -> tuple[Verdict, ...]:
+    """Judge a checkpoint fetched earlier, offline; FetchError at the first file that is missing or changed since."""
+    recorded = _read_record(folder)
+    verdicts = []
+    for file in entry.files:
+        path = folder / file.name
+        verdict = _judge(path, file)
+        if not file.confirmed:
+            if file.name not in recorded:
+                raise FetchError(f"{path} cannot be checked: {folder / RECORD} does not say what was fetched")
+            if recorded[file.name] != (verdict.sha256, verdict.size):
+                raise FetchError(f"{path} is not the file that was fetched: its sha256 is {verdict.sha256} now")
+        verdicts.append(verdict)
+    return tuple(verdicts)
+
+
+def write_record(folder: Path, origin: str, verdicts: tuple[Verdict, ...]) -> None:
+    """Keep in `folder` where its files came from and what they were, for `check_again`."""
+    files = {verdict.name: {"sha256": verdict.sha256, "size": verdict.size} for verdict in verdicts}
+    text = json.dumps({"origin": origin, "files": files}, indent=2)
+    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _judge_new(path: Path, file: File, stated: str | None) -> Verdict:
+    verdict = _judge(path, file)
+    if file.confirmed:
+        return verdict
+    _check_form(path)
+    if stated is not None and stated != verdict.sha256:
+        raise FetchError(
+            f"{file.name} arrived with sha256 {verdict.sha256}, but its server states {stated}: damaged on the way, or "
+            "changed meanwhile; run the same command again"
+        )
+    return verdict if stated is None else replace(verdict, text=f"{verdict.text}; its server states the same sha256")
+
+
+def _judge(path: Path, file: File) -> Verdict:
+    """What the registry says about the file at `path`; a confirmed hash that differs is a FetchError."""
+    if path.is_symlink() or not path.is_file():
+        raise FetchError(f"{path} is missing or is no regular file")
+    size = path.stat().st_size
+    if file.confirmed and file.size is not None and size != file.size:
+        raise FetchError(f"{path} has {size:,} bytes, the registry expects {file.size:,}")
+    sha256 = sha256_of(path)
+    if file.sha256 == sha256:
+        text = "sha256 as registered" if file.confirmed else "sha256 as registered, from one public source"
+        return Verdict(file.name, sha256, size, text)
+    if file.confirmed:
+        raise FetchError(f"{path} has sha256 {sha256}, the registry expects {file.sha256}")
+    if file.sha256 is not None:
+        text = f"sha256 differs from {file.sha256}, which one public source alone states"
+        return Verdict(file.name, sha256, size, text, suspect=True)
+    if file.size is not None and file.size != size:
+        text = f"{size:,} bytes instead of {file.size:,}, which one public source alone states"
+        return Verdict(file.name, sha256, size, text, suspect=True)
+    return Verdict(file.name, sha256, size, "no public hash known")
+
+
+def _check_form(path: Path) -> None:
+    """FetchError where a file without a confirmed hash is visibly not what its name says."""
+    with path.open("rb") as stream:
+        start = stream.read(512)
+    if not start.strip() or start.lstrip().lower().startswith(_IMPOSTORS):
+        found = "nothing" if not start.strip() else repr(start.lstrip()[:40].decode("latin-1"))
+        raise FetchError(f"{path.name} holds {found}, not the file: a proxy or mirror sent something else; try another network")
+    if path.suffix == ".json":
+        read_json_object(path, error=FetchError)
+    elif path.suffix == ".safetensors":
+        _check_safetensors(path, start)
+    elif path.suffix == ".txt":
+        _check_text(path)
+    elif path.suffix == ".bin" and not (start.startswith(b"\x80\x02") or zipfile.is_zipfile(path)):
+        raise FetchError(f"{path.name} is neither a whole zip nor an old torch file: half of it, or something else, arrived")
+
+
+def _check_safetensors(path: Path, start: bytes) -> None:
+    """FetchError unless the header is whole and its last tensor ends where the file ends."""
+    size = path.stat().st_size
+    length = int.from_bytes(start[:8], "little")
+    if not 2 <= length <= min(_MAX_HEADER, size - 8):
+        raise FetchError(f"{path.name} claims a header of {length:,} bytes in a file of {size:,}: no whole safetensors file")
+    with path.open("rb") as stream:
+        stream.seek(8)
+        header = parse_json_object(stream.read(length), path.name, error=FetchError)
+    offsets = [entry.get("data_offsets") for entry in header.values() if isinstance(entry, dict)]
+    ends = [pair[1] for pair in offsets if isinstance(pair, list) and len(pair) == 2 and type(pair[1]) is int]
+    expected = 8 + length + max(ends, default=0)
+    if expected != size:
+        raise FetchError(f"{path.name} has {size:,} bytes, its own header calls for {expected:,}: it did not arrive whole")
+
+
+def _check_text(path: Path) -> None:
+    try:
+        read_regular_file(path, error=FetchError, max_bytes=64 << 20).decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise FetchError(f"{path.name} is not text: byte {problem.start} is not UTF-8") from None
+
+
+def _read_record(folder: Path) -> dict[str, tuple[str, int]]:
+    """What `write_record` kept, or nothing where that file is missing or damaged."""
+    try:
+        files = read_json_object(folder / RECORD, error=FetchError).get("files")
+    except FetchError:
+        return {}
+    facts = files if isinstance(files, dict) else {}
+    return {
+        name: (str(fact.get("sha256")), fact["size"])
+        for name, fact in facts.items()
+        if isinstance(fact, dict) and type(fact.get("size")) is int
+    }

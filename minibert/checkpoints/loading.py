@@ -1,0 +1,59 @@
+"""`load`: a name or a folder becomes a model, strictly and without a random initialisation on the way."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from minibert.checkpoints.matching import has_pooler, match_tensors, read_parameter
+from minibert.checkpoints.registry import resolve
+from minibert.checkpoints.tensors import open_checkpoint
+from minibert.config import BertConfig
+from minibert.model import Bert
+
+
+def load(name_or_path: str | Path, **overrides: Any) -> Bert:
+    """The model in a checkpoint: `load("minilm-l6")`, `load("folder/", dtype="bfloat16")`.
+
+    Args:
+        name_or_path: a name of the registry that has been fetched, or a folder with config.json and safetensors weights.
+        overrides: fields of BertConfig that replace the file's, such as `hidden_act`, `dtype`, `param_dtype`, `precision`.
+
+    The weights are converted to `param_dtype` and held once in memory. A checkpoint without any tensor of the pooler gives
+    a model whose `pooler_output` is None; tensors of task heads are left aside.
+
+    Raises:
+        CheckpointError: no such checkpoint, a broken file, or tensors that are missing, unexpected, mis-shaped or mis-typed:
+            all of them in one message.
+        ConfigError: a configuration that is broken or not implemented.
+    """
+    folder = resolve(name_or_path)
+    config = BertConfig.read(folder, **overrides)
+    stored = open_checkpoint(folder)
+    model = abstract_model(config, add_pooling_layer=has_pooler(stored))
+    variables = parameters_of(model)
+    shapes = {path: variable.get_value().shape for path, variable in variables.items()}
+    match = match_tensors(stored, shapes, config.num_hidden_layers)
+    dtype = jnp.dtype(config.param_dtype)
+    # Largest first: while it is copied both copies count, and nothing else does yet.
+    for path in sorted(variables, key=lambda path: -math.prod(shapes[path])):
+        values = read_parameter(*match.parameters[path], dtype)
+        variables[path].set_value(jax.device_put(values, may_alias=True))
+    return model
+
+
+def abstract_model(config: BertConfig, *, add_pooling_layer: bool = True) -> Bert:
+    """A model whose parameters have shapes and dtypes but no values yet."""
+    return nnx.eval_shape(lambda: Bert(config, rngs=nnx.Rngs(0), add_pooling_layer=add_pooling_layer))
+
+
+def parameters_of(model: nnx.Module) -> dict[str, nnx.Variable]:
+    """Every parameter by its path in the module tree, `encoder.layers.0.attention.query.kernel`."""
+    found = {}
+    for path, node in nnx.iter_graph(model):
+        if isinstance(node, nnx.Variable):
+            found[".".join(str(step) for step in path)] = node
+    return found

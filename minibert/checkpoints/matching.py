@@ -1,0 +1,87 @@
+"""Holding a checkpoint's tensors against what a configuration calls for, before anything is allocated."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minibert.checkpoints.names import HF_BUFFERS, HF_HEADS, Row, canonical_hf_name, table_for
+from minibert.checkpoints.safetensors_file import Tensor
+from minibert.checkpoints.tensors import StoredTensors
+from minibert.errors import CheckpointError
+
+ALIGNMENT = 64
+FLOATING = ("float64", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which stored tensor fills which parameter, and what the checkpoint holds beside them."""
+
+    parameters: dict[str, tuple[Row, Tensor]]
+    heads: dict[str, str]
+    buffers: list[str]
+
+
+def has_pooler(stored: StoredTensors) -> bool:
+    """Whether the checkpoint holds any tensor of the pooler: token-level models are published without one."""
+    return any(canonical_hf_name(name).startswith("pooler.") for name in stored.tensors)
+
+
+def match_tensors(stored: StoredTensors, shapes: dict[str, tuple[int, ...]], num_hidden_layers: int) -> Match:
+    """Pair every parameter in `shapes` (our path -> our shape) with its tensor.
+
+    Raises CheckpointError that lists all tensors that are missing, unexpected, of another shape, of a dtype that is no
+    floating-point one, or given twice under two spellings.
+    """
+    problems: list[str] = []
+    by_name: dict[str, tuple[str, Tensor]] = {}
+    for name, tensor in stored.tensors.items():
+        canonical = canonical_hf_name(name)
+        if canonical in by_name:
+            problems.append(f"twice: {by_name[canonical][0]} and {name} are the same parameter")
+        by_name[canonical] = (name, tensor)
+    parameters: dict[str, tuple[Row, Tensor]] = {}
+    for row in table_for(num_hidden_layers, pooler="pooler.dense.kernel" in shapes):
+        if row.hf not in by_name:
+            problems.append(f"missing: {row.hf} (our {row.ours}), expected shape {_stored_shape(row, shapes)}")
+            continue
+        name, tensor = by_name.pop(row.hf)
+        if list(tensor.shape) != _stored_shape(row, shapes):
+            problems.append(
+                f"wrong shape: {name} is {list(tensor.shape)}, the configuration calls for {_stored_shape(row, shapes)}"
+            )
+        if tensor.dtype.name not in FLOATING:
+            problems.append(f"wrong dtype: {name} is {tensor.dtype.name}, expected one of {', '.join(FLOATING)}")
+        parameters[row.ours] = (row, tensor)
+    heads = {name: HF_HEADS[canonical] for canonical, (name, _) in by_name.items() if canonical in HF_HEADS}
+    buffers = [name for canonical, (name, _) in by_name.items() if canonical in HF_BUFFERS]
+    for name, tensor in by_name.values():
+        if name not in heads and name not in buffers:
+            problems.append(f"unexpected: {name} {list(tensor.shape)} is no parameter of this model")
+    if problems:
+        files = ", ".join(str(path) for path in stored.files)
+        raise CheckpointError(
+            f"{files}: {len(problems)} tensors do not fit the configuration beside it; use the config.json that this "
+            "checkpoint was saved with:\n  " + "\n  ".join(problems)
+        )
+    return Match(parameters, heads, buffers)
+
+
+def read_parameter(row: Row, tensor: Tensor, dtype: np.dtype[Any]) -> np.ndarray:
+    """One parameter in our layout and `dtype`, as a fresh array; the file's pages are let go on return.
+
+    The array starts at a multiple of 64 bytes, so that JAX on a CPU takes it over as it is instead of copying it.
+    """
+    values = tensor.read()
+    values = values.T if row.transposed else values
+    memory = np.empty(values.size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    result = memory[start : start + values.size * dtype.itemsize].view(dtype).reshape(values.shape)
+    result[...] = values
+    return result
+
+
+def _stored_shape(row: Row, shapes: dict[str, tuple[int, ...]]) -> list[int]:
+    shape = list(shapes[row.ours])
+    return shape[::-1] if row.transposed else shape

@@ -1,0 +1,135 @@
+"""Reading safetensors files ourselves: a checked header, then tensors as views of the memory-mapped file.
+
+The format: eight bytes of header length (little-endian), a JSON header `name -> {dtype, shape, data_offsets}`, then one
+buffer. Every byte of the buffer must belong to exactly one tensor, so that no tensor aliases another and nothing hides.
+"""
+
+import math
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from minibert.errors import CheckpointError, MinibertError
+from minibert.strict_json import parse_json_object
+
+MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+MAX_AXES = 32
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Where one tensor lies: its file, dtype, shape, and its first byte from the start of the file."""
+
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+
+    def read(self) -> np.ndarray:
+        """The tensor as a read-only view of the mapped file: its pages leave memory when the view does."""
+        if 0 in self.shape:
+            return np.empty(self.shape, self.dtype)
+        return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=self.shape).view(np.ndarray)
+
+
+@dataclass(frozen=True)
+class SafetensorsFile:
+    """The checked header of one safetensors file."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def open_safetensors(path: Path, *, error: type[MinibertError] = CheckpointError) -> SafetensorsFile:
+    """The header of `path`; no tensor is read. Raises `error`, naming the file, for anything but a sound safetensors file."""
+
+    def refuse(reason: str) -> MinibertError:
+        return error(f"{path} is not a sound safetensors file: {reason}; fetch or copy it again")
+
+    size, start, raw_header = _read_header(path, refuse, error)
+    header = parse_json_object(raw_header, f"the header of {path}", error=error)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise refuse("its __metadata__ is not a table of strings")
+    tensors: dict[str, Tensor] = {}
+    ranges: list[tuple[int, int, str]] = []
+    for name, entry in header.items():
+        dtype, shape, begin, end = _check_entry(name, entry, refuse)
+        tensors[name] = Tensor(path, dtype, shape, start + begin)
+        ranges.append((begin, end, name))
+    reached, before = 0, "the start of the buffer"
+    for begin, end, name in sorted(ranges):
+        if begin != reached:
+            what = "overlaps" if begin < reached else "leaves a hole after"
+            raise refuse(f"tensor {name!r} at bytes {begin:,} to {end:,} {what} {before}, which ends at {reached:,}")
+        reached, before = end, f"tensor {name!r}"
+    if reached != size - start:
+        kind = "is cut short" if reached > size - start else "has bytes that belong to no tensor"
+        raise refuse(f"it {kind}: its tensors take {reached:,} bytes, the file holds {size - start:,} after the header")
+    return SafetensorsFile(path, tensors, metadata)
+
+
+def _read_header(path: Path, refuse: Any, error: type[MinibertError]) -> tuple[int, int, bytes]:
+    """The file's size, the first byte of the buffer, and the header's bytes."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path} is not a regular file; expected a safetensors file")
+        size = status.st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length == 0:
+                raise refuse(f"it has {size} bytes and a header of {length if size >= 8 else 0}")
+            if length > MAX_HEADER_BYTES or 8 + length > size:
+                raise refuse(f"it claims a header of {length:,} bytes, the file has {size:,}")
+            header = file.read(length)
+    except FileNotFoundError:
+        raise error(f"{path} does not exist; expected a safetensors file") from None
+    except OSError as problem:
+        raise error(f"{path} cannot be read: {problem.strerror or problem}") from None
+    if not header.startswith(b"{"):
+        raise refuse("its header does not start with '{'")
+    return size, 8 + length, header
+
+
+def _check_entry(name: str, entry: Any, refuse: Any) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise refuse(f"the entry of tensor {name!r} is not exactly dtype, shape and data_offsets")
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
+        raise refuse(f"tensor {name!r} has dtype {entry['dtype']!r}; known are {', '.join(DTYPES)}")
+    dtype, shape, offsets = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
+    if not _whole_numbers(shape) or len(shape) > MAX_AXES:
+        raise refuse(f"tensor {name!r} has shape {str(shape)[:80]}; expected at most {MAX_AXES} whole numbers from 0 up")
+    if not _whole_numbers(offsets) or len(offsets) != 2:
+        raise refuse(f"tensor {name!r} has data_offsets {str(offsets)[:80]}; expected two whole numbers from 0 up")
+    begin, end = offsets
+    # math.prod is exact where NumPy's product would wrap around at 2^64.
+    needed = math.prod(shape) * dtype.itemsize
+    if end - begin != needed:
+        raise refuse(f"tensor {name!r} spans {end - begin:,} bytes, but shape {shape} of {entry['dtype']} needs {needed:,}")
+    return dtype, tuple(shape), begin, end
+
+
+def _whole_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)

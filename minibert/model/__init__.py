@@ -1,0 +1,6 @@
+"""The BERT encoder in Flax NNX, a file for each part of the paper; it knows nothing of files, text or tasks."""
+
+from minibert.model.bert import Bert, BertOutput
+from minibert.model.tap import Tap, identity
+
+__all__ = ["Bert", "BertOutput", "Tap", "identity"]

@@ -1,0 +1,146 @@
+"""Multi-head self-attention (Vaswani et al. 2017, section 3.2) with BERT's output projection, residual and LayerNorm."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from minibert.config import BertConfig
+from minibert.errors import InputError
+from minibert.model.layer_norm import LayerNorm
+from minibert.model.numerics import Dense, dropout, hidden_dtype, product, split_key
+from minibert.model.tap import Tap, identity, tap_rows, wants
+
+# Scores of more bytes than this leave the processor's cache between the steps of the softmax: a few heads at a time then.
+SCORES_IN_CACHE = 6 << 20
+
+
+class Attention(nnx.Module):
+    """`LayerNorm(x + (softmax(Q Kᵀ / sqrt(head_dim) + bias) V) W + b)`.
+
+    Taps: query, key, value [batch, heads, tokens, head_dim]; scores (scaled, before the mask bias), probabilities
+    [batch, heads, tokens, tokens]; context, projection (before residual and LayerNorm), output [batch, tokens, hidden].
+
+    The context is computed unnormalised, `exp(scores − max) @ V / sum`, which moves the division from tokens² values to
+    tokens · head_dim. A tap that hands `probabilities` back unchanged changes no bit; one that replaces them is obeyed.
+    """
+
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.query = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
+        self.key = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
+        self.value = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
+        self.projection = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
+        self.layer_norm = LayerNorm(config, rngs=rngs)
+
+    def __call__(
+        self,
+        hidden: Float[Array, "rows hidden"],
+        bias: Float[Array, "batch 1 1 tokens"],
+        *,
+        tap: Tap = identity,
+        dropout_key: Array | None = None,
+    ) -> Float[Array, "rows hidden"]:
+        """The rows after attention; `bias` is added to the scores, about zero for real keys and very negative for padding."""
+        batch = bias.shape[0]
+        probabilities_key, projection_key = split_key(dropout_key, 2)
+        with jax.named_scope("query"):
+            query = tap("query", self.split_heads(self.query(hidden), batch))  # [batch, heads, tokens, head_dim]
+        with jax.named_scope("key"):
+            key = tap("key", self.split_heads(self.key(hidden), batch))
+        with jax.named_scope("value"):
+            value = tap("value", self.split_heads(self.value(hidden), batch))
+        context = tap_rows(tap, "context", self.merge_heads(self.attend(query, key, value, bias, tap, probabilities_key)), batch)
+        with jax.named_scope("projection"):
+            projection = tap_rows(tap, "projection", self.projection(context), batch)
+        with jax.named_scope("output"):
+            projection = dropout(projection, self.config.hidden_dropout_prob, projection_key)
+            return tap_rows(tap, "output", self.layer_norm(projection + hidden), batch)
+
+    def split_heads(
+        self, hidden: Float[Array, "rows hidden"], batch: int
+    ) -> Float[Array, "batch heads tokens head_dim"]:
+        """Cut each row into heads and bring the heads before the tokens."""
+        return hidden.reshape(batch, -1, self.config.num_attention_heads, self.config.head_dim).swapaxes(1, 2)
+
+    def merge_heads(self, context: Float[Array, "batch heads tokens head_dim"]) -> Float[Array, "rows hidden"]:
+        """The inverse of `split_heads`."""
+        return context.swapaxes(1, 2).reshape(-1, self.config.hidden_size)
+
+    def attend(
+        self,
+        query: Float[Array, "batch heads tokens head_dim"],
+        key: Float[Array, "batch heads tokens head_dim"],
+        value: Float[Array, "batch heads tokens head_dim"],
+        bias: Float[Array, "batch 1 1 tokens"],
+        tap: Tap,
+        dropout_key: Array | None,
+    ) -> Float[Array, "batch heads tokens head_dim"]:
+        """Each token's mixture of all tokens' values."""
+        if self.config.attention_implementation == "fused":
+            return self._attend_fused(query, key, value, bias, tap, dropout_key)
+        group = self._heads_at_a_time(query)
+        observed = wants(tap, "scores") or wants(tap, "probabilities")
+        if group < query.shape[1] and dropout_key is None and not observed:
+            return self._attend_in_groups(query, key, value, bias, group)
+        with jax.named_scope("scores"):
+            scores = tap("scores", self._scores(query, key))  # [batch, heads, tokens, tokens]
+        with jax.named_scope("probabilities"):
+            weights, total = self._weights(scores, bias)
+            probabilities = weights / total
+            weights = dropout(weights, self.config.attention_probs_dropout_prob, dropout_key)
+            replaced = tap("probabilities", probabilities)
+        with jax.named_scope("context"):
+            if replaced is probabilities:
+                return product(weights, value, self.config) / total
+            return product(replaced, value, self.config)
+
+    def _scores(self, query: Array, key: Array) -> Array:
+        # Scaled after the product, as both references do: scaling the query first rounds where sqrt(head_dim) is no power of two.
+        return product(query, key.swapaxes(-1, -2), self.config) * (1.0 / math.sqrt(self.config.head_dim))
+
+    def _weights(self, scores: Array, bias: Array) -> tuple[Array, Array]:
+        """Unnormalised probabilities and their sums over the keys."""
+        scores = scores + bias
+        weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
+        return weights, weights.sum(axis=-1, keepdims=True)
+
+    def _heads_at_a_time(self, query: Array) -> int:
+        batch, heads, tokens, _ = query.shape
+        bytes_per_head = batch * tokens * tokens * hidden_dtype(self.config).itemsize
+        return max(size for size in range(1, heads + 1) if heads % size == 0 and (size == 1 or size * bytes_per_head <= SCORES_IN_CACHE))
+
+    def _attend_in_groups(self, query: Array, key: Array, value: Array, bias: Array, group: int) -> Array:
+        def attend_group(of_group: tuple[Array, Array, Array]) -> Array:
+            group_query, group_key, group_value = of_group  # [batch, group, tokens, head_dim]
+            weights, total = self._weights(self._scores(group_query, group_key), bias)
+            return product(weights, group_value, self.config) / total
+
+        def grouped(heads_first: Array) -> Array:  # [groups, batch, group, tokens, head_dim]
+            batch, heads, tokens, head_dim = heads_first.shape
+            return heads_first.reshape(batch, heads // group, group, tokens, head_dim).swapaxes(0, 1)
+
+        context = jax.lax.map(attend_group, (grouped(query), grouped(key), grouped(value)))
+        return context.swapaxes(0, 1).reshape(query.shape)
+
+    def _attend_fused(
+        self, query: Array, key: Array, value: Array, bias: Array, tap: Tap, dropout_key: Array | None
+    ) -> Array:
+        if dropout_key is not None and self.config.attention_probs_dropout_prob:
+            raise InputError(
+                "attention_implementation 'fused' has no dropout on its probabilities; set attention_probs_dropout_prob to 0 "
+                "or load the model with attention_implementation='explicit'"
+            )
+        if wants(tap, "scores") or wants(tap, "probabilities"):
+            raise InputError(
+                "attention_implementation 'fused' never forms 'scores' and 'probabilities', which this tap asks for; load the "
+                "model with attention_implementation='explicit' to see them"
+            )
+        tokens_first = [part.swapaxes(1, 2).astype(self.config.dtype) for part in (query, key, value)]
+        with jax.named_scope("context"):
+            # A mask, not the bias: float32's lowest number would round to −inf in bfloat16 and an all-masked row to NaN.
+            context = jax.nn.dot_product_attention(*tokens_first, mask=bias == 0)
+        return context.swapaxes(1, 2).astype(hidden_dtype(self.config))

@@ -1,0 +1,62 @@
+"""The stack of Transformer layers: L times self-attention, then feed-forward (BERT paper, section 3)."""
+
+import jax
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from minibert.config import BertConfig
+from minibert.model.attention import Attention
+from minibert.model.feed_forward import FeedForward
+from minibert.model.numerics import split_key
+from minibert.model.tap import Tap, identity, tap_rows, within
+
+
+class Layer(nnx.Module):
+    """One Transformer layer, post-LayerNorm: attention, then feed-forward. Taps: attention.*, feed_forward.*, output."""
+
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+        self.attention = Attention(config, rngs=rngs)
+        self.feed_forward = FeedForward(config, rngs=rngs)
+
+    def __call__(
+        self,
+        hidden: Float[Array, "rows hidden"],
+        bias: Float[Array, "batch 1 1 tokens"],
+        *,
+        tap: Tap = identity,
+        dropout_key: Array | None = None,
+    ) -> Float[Array, "rows hidden"]:
+        """The next hidden states, as rows."""
+        attention_key, feed_forward_key = split_key(dropout_key, 2)
+        with jax.named_scope("attention"):
+            hidden = self.attention(hidden, bias, tap=within(tap, "attention"), dropout_key=attention_key)
+        with jax.named_scope("feed_forward"):
+            hidden = self.feed_forward(
+                hidden, bias.shape[0], tap=within(tap, "feed_forward"), dropout_key=feed_forward_key
+            )
+        return tap_rows(tap, "output", hidden, bias.shape[0])
+
+
+class Encoder(nnx.Module):
+    """All the layers, in a Python loop, so that each can be read, replaced and patched by itself."""
+
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+        self.layers = nnx.List([Layer(config, rngs=rngs) for _ in range(config.num_hidden_layers)])
+
+    def __call__(
+        self,
+        hidden: Float[Array, "rows hidden"],
+        bias: Float[Array, "batch 1 1 tokens"],
+        *,
+        tap: Tap = identity,
+        dropout_key: Array | None = None,
+    ) -> list[Float[Array, "rows hidden"]]:
+        """The hidden states after every layer, as rows."""
+        outputs = []
+        for index, layer in enumerate(self.layers):
+            with jax.named_scope(f"layers.{index}"):
+                key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
+                hidden = layer(hidden, bias, tap=within(tap, f"layers.{index}"), dropout_key=key)
+            outputs.append(hidden)
+        return outputs

@@ -1,0 +1,46 @@
+"""The position-wise feed-forward network (Vaswani et al. 2017, section 3.3) with BERT's GELU, residual and LayerNorm."""
+
+import jax
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from minibert.config import BertConfig
+from minibert.model.activations import ACTIVATION_FUNCTIONS
+from minibert.model.layer_norm import LayerNorm
+from minibert.model.numerics import Dense, dropout
+from minibert.model.tap import Tap, identity, tap_rows
+
+
+class FeedForward(nnx.Module):
+    """`LayerNorm(x + activation(x W₁ + b₁) W₂ + b₂)`.
+
+    Taps: intermediate (before the activation) and activation [batch, tokens, intermediate]; projection (before residual and
+    LayerNorm) and output [batch, tokens, hidden].
+    """
+
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.intermediate = Dense(config.hidden_size, config.intermediate_size, config, rngs=rngs)
+        self.projection = Dense(config.intermediate_size, config.hidden_size, config, rngs=rngs)
+        self.layer_norm = LayerNorm(config, rngs=rngs)
+
+    def __call__(
+        self,
+        hidden: Float[Array, "rows hidden"],
+        batch: int,
+        *,
+        tap: Tap = identity,
+        dropout_key: Array | None = None,
+    ) -> Float[Array, "rows hidden"]:
+        """The rows after the two dense layers; `batch` says how many texts the rows belong to."""
+        with jax.named_scope("intermediate"):
+            intermediate = tap_rows(tap, "intermediate", self.intermediate(hidden), batch)
+        with jax.named_scope("activation"):
+            activation = ACTIVATION_FUNCTIONS[self.config.hidden_act](intermediate)
+            activation = tap_rows(tap, "activation", activation, batch)
+        with jax.named_scope("projection"):
+            projection = tap_rows(tap, "projection", self.projection(activation), batch)
+        with jax.named_scope("output"):
+            projection = dropout(projection, self.config.hidden_dropout_prob, dropout_key)
+            return tap_rows(tap, "output", self.layer_norm(projection + hidden), batch)

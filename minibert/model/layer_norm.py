@@ -1,0 +1,31 @@
+"""Layer normalisation (Ba et al. 2016), as BERT applies it after every residual sum."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from minibert.config import BertConfig
+from minibert.model.numerics import hidden_dtype
+
+
+class LayerNorm(nnx.Module):
+    """`(x − mean) / sqrt(variance + epsilon) · scale + bias` over the last axis.
+
+    The variance takes two passes, mean((x − mean)²): the one-pass form E[x²] − E[x]² loses its digits where the mean is large
+    beside the spread. Statistics are float32 or wider whatever `dtype` is; an epsilon of 1e-12 would be zero in float16.
+    """
+
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.scale = nnx.Param(jnp.ones(config.hidden_size, config.param_dtype))
+        self.bias = nnx.Param(jnp.zeros(config.hidden_size, config.param_dtype))
+
+    def __call__(self, hidden: Float[Array, "rows hidden"]) -> Float[Array, "rows hidden"]:
+        """Each row normalised by itself."""
+        hidden = hidden.astype(hidden_dtype(self.config))
+        centred = hidden - hidden.mean(axis=-1, keepdims=True)
+        variance = (centred * centred).mean(axis=-1, keepdims=True)
+        normalised = centred * jax.lax.rsqrt(variance + self.config.layer_norm_eps)
+        return normalised * self.scale[...].astype(hidden.dtype) + self.bias[...].astype(hidden.dtype)

@@ -1,0 +1,60 @@
+"""The dtype and precision policy in one place, and the matrix product and dense layer that obey it."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from minibert.config import BertConfig
+
+
+def hidden_dtype(config: BertConfig) -> jnp.dtype:
+    """The dtype of hidden states, statistics, softmax and losses: float32, or float64 when `dtype` is."""
+    return jnp.promote_types(config.dtype, jnp.float32)
+
+
+def product(left: Array, right: Array, config: BertConfig) -> Array:
+    """`left @ right` over the last two axes: operands in `dtype`, accumulated and returned in float32 or wider.
+
+    The precision is always explicit: an accelerator's default would round float32 operands to TF32 or bfloat16.
+    """
+    return jnp.matmul(
+        left.astype(config.dtype),
+        right.astype(config.dtype),
+        precision=jax.lax.Precision(config.precision),
+        preferred_element_type=hidden_dtype(config),
+    )
+
+
+def normal_parameter(shape: tuple[int, ...], config: BertConfig, rngs: nnx.Rngs) -> nnx.Param:
+    """A parameter drawn as BERT's are: a normal of `initializer_range`, cut at two standard deviations."""
+    draw = jax.nn.initializers.truncated_normal(config.initializer_range)
+    return nnx.Param(draw(rngs.params(), shape, jnp.dtype(config.param_dtype)))
+
+
+class Dense(nnx.Module):
+    """`x W + b`, with kernel [in, out] and bias [out]."""
+
+    def __init__(self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.kernel = normal_parameter((in_features, out_features), config, rngs)
+        self.bias = nnx.Param(jnp.zeros(out_features, config.param_dtype))
+
+    def __call__(self, hidden: Float[Array, "rows in_features"]) -> Float[Array, "rows out_features"]:
+        """The product in the policy's dtypes; the bias is added in float32 or wider."""
+        result = product(hidden, self.kernel[...], self.config)
+        return result + self.bias[...].astype(result.dtype)
+
+
+def dropout(values: Array, rate: float, key: Array | None) -> Array:
+    """Inverted dropout (Srivastava et al. 2014): zero a share `rate` of the values, scale the rest; off without a key."""
+    if key is None or rate == 0.0:
+        return values
+    keep = jax.random.bernoulli(key, 1.0 - rate, values.shape)
+    return jnp.where(keep, values / (1.0 - rate) if rate < 1.0 else values, jnp.zeros_like(values))
+
+
+def split_key(key: Array | None, count: int) -> list[Array | None]:
+    """`count` independent dropout keys from one, or as many Nones from None."""
+    return [None] * count if key is None else list(jax.random.split(key, count))

@@ -1,0 +1,65 @@
+"""Tap: the one mechanism by which a running model is observed and changed.
+
+A tap is a function `(name, value) -> value`. Every module passes each of its named intermediates through the tap that it is
+given and goes on with what comes back. Recording returns the value it was given; ablation and patching return another.
+Under `jit` the identity tap costs nothing. The names, in data-flow order:
+
+    embeddings.word  embeddings.position  embeddings.token_type  embeddings.sum  embeddings.output
+    layers.{i}.attention.query  .key  .value  .scores  .probabilities  .context  .projection  .output
+    layers.{i}.feed_forward.intermediate  .activation  .projection  .output
+    layers.{i}.output  pooler.dense  pooler.output
+"""
+
+from collections.abc import Callable
+
+from jax import Array
+
+Tap = Callable[[str, Array], Array]
+
+
+def identity(name: str, value: Array) -> Array:
+    """The tap that neither looks nor changes."""
+    return value
+
+
+def within(tap: Tap, part: str) -> Tap:
+    """The tap to hand to a submodule: it puts `part` and a dot before every name."""
+    return identity if tap is identity else _Within(tap, part)
+
+
+def wants(tap: Tap, name: str) -> bool:
+    """Whether the tap may look at or replace `name`: a tap says so by a method `wants(name)`, without one it wants all."""
+    if tap is identity:
+        return False
+    return tap.wants(name) if hasattr(tap, "wants") else True
+
+
+class _Within:
+    def __init__(self, tap: Tap, part: str):
+        self.tap = tap
+        self.part = part
+
+    def __call__(self, name: str, value: Array) -> Array:
+        return self.tap(f"{self.part}.{name}", value)
+
+    def wants(self, name: str) -> bool:
+        return wants(self.tap, f"{self.part}.{name}")
+
+
+def tap_rows(tap: Tap, name: str, rows: Array, batch: int) -> Array:
+    """Pass `rows` [batch·tokens, width] through the tap as [batch, tokens, width], the shape that every user sees."""
+    if tap is identity:
+        return rows
+    return tap(name, rows.reshape(batch, -1, rows.shape[-1])).reshape(rows.shape)
+
+
+def intermediate_names(num_hidden_layers: int, *, pooler: bool = True) -> list[str]:
+    """Every name that a model of this depth passes through its tap, in data-flow order."""
+    attention = ("query", "key", "value", "scores", "probabilities", "context", "projection", "output")
+    feed_forward = ("intermediate", "activation", "projection", "output")
+    names = [f"embeddings.{part}" for part in ("word", "position", "token_type", "sum", "output")]
+    for layer in range(num_hidden_layers):
+        names += [f"layers.{layer}.attention.{part}" for part in attention]
+        names += [f"layers.{layer}.feed_forward.{part}" for part in feed_forward]
+        names.append(f"layers.{layer}.output")
+    return names + (["pooler.dense", "pooler.output"] if pooler else [])

@@ -1,0 +1,27 @@
+"""One word -> the ids of its pieces: WordPiece, the longest piece first (`WordpieceTokenizer` in google-research/bert)."""
+
+from collections.abc import Mapping
+
+CONTINUATION = "##"
+
+
+def split_into_pieces(word: str, ids: Mapping[str, int], *, unknown_id: int, longest_word: int) -> list[int]:
+    """The ids of the pieces of `word`, found greedily from the left: the longest token that begins what is left.
+
+    A piece that does not begin the word stands in the vocabulary with `##` before it. A word with more than `longest_word`
+    characters, or with a rest that no token begins, is unknown as a whole: `[unknown_id]`.
+    """
+    if len(word) > longest_word:
+        return [unknown_id]
+    pieces: list[int] = []
+    start = 0
+    while start < len(word):
+        for end in range(len(word), start, -1):
+            token = word[start:end] if start == 0 else CONTINUATION + word[start:end]
+            if token in ids:
+                pieces.append(ids[token])
+                start = end
+                break
+        else:
+            return [unknown_id]
+    return pieces

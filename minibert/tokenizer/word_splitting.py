@@ -1,0 +1,15 @@
+"""Normalised text -> words: the second half of BERT's "basic tokenization", `BertPreTokenizer` of the `tokenizers` library."""
+
+import re
+
+from minibert.tokenizer import unicode_tables
+from minibert.tokenizer.code_points import CodePoints
+
+PUNCTUATION = CodePoints(unicode_tables.PUNCTUATION)
+
+_WORD = re.compile("[{0}]|[^ {0}]+".format(PUNCTUATION.in_brackets()))
+
+
+def split_words(text: str) -> list[str]:
+    """The words of normalised `text`: runs between spaces, where each punctuation character is a word of its own."""
+    return _WORD.findall(text)

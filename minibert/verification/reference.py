@@ -1,0 +1,63 @@
+"""Stored references: what another implementation computed, in float32 and in float64, for stated inputs.
+
+A reference is a safetensors file. `input_ids`, `attention_mask` and `token_type_ids` are int32 [batch, tokens]. For every
+recorded intermediate NAME there is `float32.NAME`, what the implementation gave in float32, and `correction.NAME`, what must
+be added to it, in float64, to have its float64 result (kept as float32, so the sum is exact to about 1e-13). Where
+`positions` (int32) is there, intermediates over tokens were kept at those positions only. The metadata says who computed it:
+implementation, versions, attention, checkpoint_sha256, and the texts.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from minibert.checkpoints.registry import weights_folder
+from minibert.checkpoints.safetensors_file import open_safetensors
+from minibert.errors import TraceError
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One stored reference; `truth[name]` is the float64 result, `float32[name]` the implementation's own float32."""
+
+    path: Path
+    metadata: dict[str, str]
+    inputs: dict[str, np.ndarray]
+    float32: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
+    positions: np.ndarray | None
+
+    @property
+    def texts(self) -> list[str | list[str]]:
+        """What the inputs were made from: a text each, or a pair of texts."""
+        return json.loads(self.metadata.get("texts", "[]"))
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Reference":
+        """The reference in a file. Raises TraceError if the file is broken or is none."""
+        path = Path(path)
+        file = open_safetensors(path, error=TraceError)
+        arrays = {name: np.array(tensor.read()) for name, tensor in file.tensors.items()}
+        missing = [name for name in INPUTS if name not in arrays]
+        names = [name.removeprefix("float32.") for name in arrays if name.startswith("float32.")]
+        missing += [f"correction.{name}" for name in names if f"correction.{name}" not in arrays]
+        if missing or not names:
+            what = f"it lacks {', '.join(missing)}" if missing else "it records no intermediate"
+            raise TraceError(f"{path} is no stored reference: {what}; expected a file that record_transformers.py wrote")
+        float32 = {name: arrays[f"float32.{name}"] for name in names}
+        truth = {name: float32[name] + arrays[f"correction.{name}"].astype(np.float64) for name in names}
+        inputs = {name: arrays[name] for name in INPUTS}
+        return cls(path, file.metadata, inputs, float32, truth, arrays.get("positions"))
+
+
+def stored_references(name: str) -> list[Reference]:
+    """The references that come with minibert for a registry name. Raises TraceError if there are none."""
+    folder = weights_folder() / "references" / name
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise TraceError(f"minibert has no stored references for {name!r} (looked in {folder})")
+    return [Reference.read(path) for path in paths]

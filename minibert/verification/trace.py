@@ -1,0 +1,84 @@
+"""`record`: every named intermediate of one forward pass, as NumPy arrays."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from minibert.errors import TraceError
+from minibert.model import Bert
+from minibert.model.inputs import ModelInputs, check_inputs
+from minibert.model.tap import intermediate_names
+
+
+class Trace(Mapping[str, np.ndarray]):
+    """Named intermediates in data-flow order, `trace["layers.3.attention.probabilities"]`, and the inputs that gave them."""
+
+    def __init__(self, values: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]):
+        self.values_by_name = dict(values)
+        self.inputs = dict(inputs)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        try:
+            return self.values_by_name[name]
+        except KeyError:
+            raise KeyError(f"{name!r} is not in this trace, which holds {', '.join(self.values_by_name)}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values_by_name)
+
+    def __len__(self) -> int:
+        return len(self.values_by_name)
+
+    def __repr__(self) -> str:
+        return f"Trace of {len(self)} intermediates for input_ids {list(self.inputs['input_ids'].shape)}"
+
+
+class Recorder:
+    """A tap that keeps what it is shown, of the names it wants, and changes nothing."""
+
+    def __init__(self, names: frozenset[str] | None = None):
+        self.names = names
+        self.recorded: dict[str, Array] = {}
+
+    def __call__(self, name: str, value: Array) -> Array:
+        if self.wants(name):
+            self.recorded[name] = value
+        return value
+
+    def wants(self, name: str) -> bool:
+        """Whether `name` is among those to keep; all are, if none were given."""
+        return self.names is None or name in self.names
+
+
+def record(model: Bert, batch: Mapping[str, Any], names: list[str] | None = None) -> Trace:
+    """Run the model on a batch and keep its intermediates.
+
+    Args:
+        model: the model; the pass is compiled, and looking at it changes no bit of its results.
+        batch: the keyword arguments of `model(...)`, as a Tokenizer gives them.
+        names: which intermediates to keep, all by default.
+
+    Raises:
+        TraceError: a name that the model does not have.
+        InputError: a batch that the model cannot take.
+    """
+    known = intermediate_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
+    unknown = sorted(set(names or ()) - set(known))
+    if unknown:
+        raise TraceError(f"{', '.join(unknown)} is no intermediate of this model; the names are {', '.join(known)}")
+    inputs = check_inputs(model.config, **batch)
+    wanted = None if names is None else frozenset(names)
+    recorded = _compiled_record(model, inputs, wanted)
+    values = {name: np.asarray(recorded[name]) for name in known if name in recorded}
+    return Trace(values, {name: np.asarray(array) for name, array in inputs._asdict().items()})
+
+
+@partial(jax.jit, static_argnames=("names",))
+def _compiled_record(model: Bert, inputs: ModelInputs, names: frozenset[str] | None) -> dict[str, Array]:
+    recorder = Recorder(names)
+    model.forward(*inputs, tap=recorder)
+    return recorder.recorded

@@ -1,0 +1,220 @@
+"""Records the stored references: what transformers on torch computes, in float32 and float64, at every named intermediate.
+
+    python tests/goldens/record_transformers.py
+
+writes weights/references/minilm-l6/*.safetensors (the fetched default checkpoint) and tests/goldens/tiny/*.safetensors
+(random models with their weights). Needs the extra `reference`. The format is described in minibert/verification/reference.py;
+what is kept stays under 6 MiB: full traces of short texts, the embeddings', layers' and pooler's outputs of the others.
+"""
+
+import contextlib
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import save_file
+from transformers import BertConfig, BertModel, BertTokenizer
+from transformers.models.bert import modeling_bert
+
+from minibert.checkpoints.registry import resolve
+from minibert.model.tap import intermediate_names
+
+GOLDENS = Path(__file__).parent
+REFERENCES = GOLDENS.parent.parent / "weights" / "references" / "minilm-l6"
+
+FULL_TEXTS = {"single": ["river bank"], "pair": [["hello", "world"]]}
+LAYER_TEXTS = {
+    "batch": [
+        "The bank raised rates.",
+        "A river bank.",
+        "mole",
+        "Seven words make up this one.",
+        "No!",
+        ["Who wrote?", "She did."],
+        "A long-winded sentence.",
+        "",
+    ],
+    "unicode": ["Crème à la façon", "東京は日本の首都", "naïve 🙂 👩‍👩‍👧 café №5"],
+}
+PARAGRAPH = (
+    "In the beginning the word was a number, and the number stood in a row of numbers. Each of them looked at every other, "
+    "weighed what it saw, and took the weighted sum away as its own. Six times they did this; after the sixth, those that "
+    "had stood near a river meant one thing by bank, and those that had stood near money meant another. "
+)
+KEPT_POSITIONS = np.array([0, 1, 2, 31, 32, 63, 127, 128, 200, 255, 256, 300, 383, 384, 450, 509, 510, 511], np.int32)
+
+TINY_MODELS = {
+    "gelu": dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=40, hidden_act="gelu"),
+    "gelu_new": dict(hidden_size=25, num_attention_heads=5, num_hidden_layers=2, intermediate_size=33, hidden_act="gelu_new"),
+    "relu": dict(hidden_size=21, num_attention_heads=7, num_hidden_layers=2, intermediate_size=50, hidden_act="relu"),
+    "silu": dict(hidden_size=18, num_attention_heads=1, num_hidden_layers=3, intermediate_size=31, hidden_act="silu"),
+}
+
+
+def layer_output_names(num_hidden_layers: int) -> list[str]:
+    return ["embeddings.output", *(f"layers.{i}.output" for i in range(num_hidden_layers)), "pooler.output"]
+
+
+def record(model: BertModel, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every named intermediate of one forward pass with eager attention, through forward hooks, in the model's dtype."""
+    values: dict[str, torch.Tensor] = {}
+    handles = []
+
+    def keep(name, module, change=lambda value: value):
+        handles.append(module.register_forward_hook(lambda _, __, out: values.__setitem__(name, change(out))))
+
+    def heads(value):
+        return value.view(*value.shape[:2], model.config.num_attention_heads, -1).transpose(1, 2)
+
+    embeddings = model.embeddings
+    keep("embeddings.word", embeddings.word_embeddings)
+    keep("embeddings.position", embeddings.position_embeddings, lambda value: value.expand(len(batch["input_ids"]), -1, -1))
+    keep("embeddings.token_type", embeddings.token_type_embeddings)
+    handles.append(embeddings.LayerNorm.register_forward_pre_hook(lambda _, args: values.__setitem__("embeddings.sum", args[0])))
+    keep("embeddings.output", embeddings)
+    names_of = {}
+    for i, layer in enumerate(model.encoder.layer):
+        name = f"layers.{i}"
+        attention = layer.attention
+        names_of[attention.self] = name
+        for part in ("query", "key", "value"):
+            keep(f"{name}.attention.{part}", getattr(attention.self, part), heads)
+        keep(f"{name}.attention.context", attention.self, lambda out: out[0])
+        keep(f"{name}.attention.projection", attention.output.dense)
+        keep(f"{name}.attention.output", attention.output)
+        keep(f"{name}.feed_forward.intermediate", layer.intermediate.dense)
+        keep(f"{name}.feed_forward.activation", layer.intermediate)
+        keep(f"{name}.feed_forward.projection", layer.output.dense)
+        keep(f"{name}.feed_forward.output", layer.output)
+        keep(f"{name}.output", layer)
+    keep("pooler.dense", model.pooler.dense)
+    keep("pooler.output", model.pooler)
+
+    eager = modeling_bert.eager_attention_forward
+
+    def watched_attention(module, query, key, value, attention_mask, scaling=None, **kwargs):
+        name = names_of[module]
+        values[f"{name}.attention.scores"] = torch.matmul(query, key.transpose(2, 3)) * scaling
+        context, probabilities = eager(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+        values[f"{name}.attention.probabilities"] = probabilities
+        return context, probabilities
+
+    modeling_bert.eager_attention_forward = watched_attention
+    try:
+        with torch.no_grad():
+            model(**{name: torch.tensor(array).long() for name, array in batch.items()})
+    finally:
+        modeling_bert.eager_attention_forward = eager
+        for handle in handles:
+            handle.remove()
+    order = intermediate_names(model.config.num_hidden_layers)
+    assert set(order) == set(values), set(order) ^ set(values)
+    return {name: values[name].numpy().copy() for name in order}
+
+
+def record_both(model: BertModel, batch: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The intermediates in float32 and in float64; the model comes back in float32."""
+    model.set_attn_implementation("eager")
+    model.eval()
+    float32 = record(model.float(), batch)
+    float64 = record(model.double(), batch)
+    model.float()
+    return float32, float64
+
+
+def reference_tensors(
+    model: BertModel, batch: dict[str, np.ndarray], names: list[str], positions: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    float32, float64 = record_both(model, batch)
+    tensors = {name: array.astype(np.int32) for name, array in batch.items()}
+    if positions is not None:
+        tensors["positions"] = positions
+    for name in names:
+        single, double = float32[name], float64[name]
+        if positions is not None and single.ndim == 3:
+            single, double = single[:, positions], double[:, positions]
+        tensors[f"float32.{name}"] = np.ascontiguousarray(single)
+        tensors[f"correction.{name}"] = np.ascontiguousarray((double - single).astype(np.float32))
+    return tensors
+
+
+def metadata(checkpoint_sha256: str, texts: object) -> dict[str, str]:
+    return {
+        "implementation": "transformers BertModel on torch, attention eager",
+        "versions": json.dumps({"transformers": transformers.__version__, "torch": torch.__version__}),
+        "checkpoint_sha256": checkpoint_sha256,
+        "texts": json.dumps(texts),
+    }
+
+
+def tokenize(tokenizer: BertTokenizer, texts: list) -> dict[str, np.ndarray]:
+    firsts = [text if isinstance(text, str) else text[0] for text in texts]
+    rows = [tokenizer(text) if isinstance(text, str) else tokenizer(*text) for text in texts]
+    assert len(firsts) == len(rows)
+    batch = tokenizer.pad({key: [row[key] for row in rows] for key in ("input_ids", "token_type_ids", "attention_mask")}, return_tensors="np")
+    return {name: batch[name].astype(np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")}
+
+
+def record_minilm() -> None:
+    folder = resolve("minilm-l6")
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    model = BertModel.from_pretrained(folder)
+    everything = intermediate_names(model.config.num_hidden_layers)
+    # Those that repeat another name's values, or the model's own tables, are left out to keep the files small.
+    full = [name for name in everything if not name.startswith("embeddings.") or name in ("embeddings.sum", "embeddings.output")]
+    full = [name for name in full if not name.endswith("feed_forward.output")]
+    layers = layer_output_names(model.config.num_hidden_layers)
+    REFERENCES.mkdir(parents=True, exist_ok=True)
+
+    def save(name: str, tensors: dict[str, np.ndarray], texts: object) -> None:
+        save_file(tensors, REFERENCES / f"{name}.safetensors", metadata(digest, texts))
+
+    one = tokenizer.convert_tokens_to_ids("bank")
+    one_token = {"input_ids": [[one]], "attention_mask": [[1]], "token_type_ids": [[0]]}
+    save("one_token", reference_tensors(model, {k: np.array(v, np.int32) for k, v in one_token.items()}, full), ["(id of bank alone)"])
+    for name, texts in FULL_TEXTS.items():
+        save(name, reference_tensors(model, tokenize(tokenizer, texts), full), texts)
+    for name, texts in LAYER_TEXTS.items():
+        save(name, reference_tensors(model, tokenize(tokenizer, texts), layers), texts)
+    long = tokenizer(PARAGRAPH * 9, truncation=True, max_length=512, return_tensors="np")
+    long = {name: long[name].astype(np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")}
+    assert long["input_ids"].shape == (1, 512)
+    save("full_512", reference_tensors(model, long, layers, KEPT_POSITIONS), [PARAGRAPH * 9])
+
+
+def record_tiny() -> None:
+    folder = GOLDENS / "tiny"
+    folder.mkdir(exist_ok=True)
+    for seed, (name, sizes) in enumerate(TINY_MODELS.items()):
+        torch.manual_seed(seed)
+        config = BertConfig(vocab_size=37, max_position_embeddings=19, type_vocab_size=3, initializer_range=0.5, **sizes)
+        model = BertModel(config)
+        for parameter_name, parameter in model.named_parameters():
+            # Nothing may be at its special initial value: a scale of one or a bias of zero would hide a swapped name.
+            if parameter.ndim == 1:
+                parameter.data += 0.3 * torch.randn_like(parameter)
+            assert parameter_name
+        random = np.random.default_rng(seed)
+        mask = (np.arange(6) < np.array([[6], [4], [1], [2]])).astype(np.int32)
+        batch = {
+            "input_ids": random.integers(0, 37, mask.shape).astype(np.int32) * mask,
+            "attention_mask": mask,
+            "token_type_ids": random.integers(0, 3, mask.shape).astype(np.int32) * mask,
+        }
+        checkpoint = folder / name
+        model.save_pretrained(checkpoint)
+        with contextlib.suppress(FileNotFoundError):
+            (checkpoint / "generation_config.json").unlink()
+        digest = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+        names = intermediate_names(config.num_hidden_layers)
+        tensors = reference_tensors(model, batch, names)
+        save_file(tensors, checkpoint / "reference.safetensors", metadata(digest, []))
+
+
+if __name__ == "__main__":
+    record_tiny()
+    record_minilm()
