@@ -1,8 +1,8 @@
 """Writes minibert/tokenizer/unicode_tables.py by asking the `tokenizers` library about every code point.
 
-The library that the published BERT models are used with has its character classes compiled in, from several old versions of
-Unicode at once. Python's `unicodedata` follows the interpreter instead, so that ids would change with the Python version.
-Asking the library for its answer, and keeping the answer, gives the same ids everywhere.
+The library that the published BERT models are used with has its character classes compiled in, from several old
+versions of Unicode at once. Python's `unicodedata` follows the interpreter instead, so that ids would change with the
+Python version. Asking the library for its answer, and keeping the answer, gives the same ids everywhere.
 
 Run it from the repository root, with the extra `reference` installed, and look at the difference before keeping it:
 
@@ -31,13 +31,13 @@ code point. A class is a list of ranges, `first-last` or a single code point, in
 '''
 
 COMMENTS = {
-    "DROPPED": "Deleted before anything else: U+0000, U+FFFD, and Cc, Cf, Co of Unicode 8.0 without tab and the line ends.",
+    "DROPPED": "Deleted before anything else: U+0000, U+FFFD; Cc, Cf, Co of Unicode 8.0 but for tab and line ends.",
     "WHITESPACE": "White_Space; those that are not dropped become a space.",
     "CJK": "Surrounded by spaces. (One range starts at 2B920, where the original has 2B820.)",
     "DECOMPOSED": "Changed by NFD, of Unicode 9.0.",
     "ORDERED": "With a canonical combining class other than zero in Unicode 9.0: NFD puts runs of these in order.",
     "NONSPACING_MARKS": "Deleted with the accents: Mn of Unicode 8.0.",
-    "PUNCTUATION": "Always a word of its own: all ASCII that is neither letter, digit, space nor control; P of Unicode 8.0.",
+    "PUNCTUATION": "Always a word of its own: P of Unicode 8.0 and the ASCII symbols, such as $ and +.",
     "LOWER_CASE": "Lower-casing one character at a time.",
 }
 
@@ -71,7 +71,7 @@ def main() -> None:
     for name, rows in tables.items():
         lines += [f"# {COMMENTS[name]}", f'{name} = """', *textwrap.wrap(" ".join(rows), 118), '"""', ""]
     lines += ["# Lower-casing that gives more than one character."]
-    lines += [f"LOWER_CASE_SEQUENCES = {{{', '.join(f'0x{s:X}: {ascii(t)}' for s, t in sequences.items())}}}"]
+    lines += [f"LOWER_CASE_SEQUENCES = {{{', '.join(f'0x{s:X}: {t!a}' for s, t in sequences.items())}}}"]
     TARGET.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
@@ -88,12 +88,12 @@ def is_ordered(character: str) -> bool:
 
 
 def check_decompositions(characters: list[str]) -> None:
-    """Stops unless `unicodedata` agrees with the library wherever minibert asks it: it may only know more characters."""
+    """Stops unless `unicodedata` agrees with the library on all that the library decomposes."""
     decompose = normalizers.NFD().normalize_str
     for character in characters:
         found = decompose(character)
         if found not in (character, unicodedata.normalize("NFD", character)):
-            raise SystemExit(f"U+{ord(character):04X}: {ascii(found)} is not unicodedata's decomposition")
+            raise SystemExit(f"U+{ord(character):04X}: {found!a} is not unicodedata's decomposition")
 
 
 def ranges(code_points: Iterable[int]) -> list[tuple[int, int]]:

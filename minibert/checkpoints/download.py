@@ -1,7 +1,7 @@
 """Fetching an official checkpoint: source -> temporary folder -> size and sha256 -> one rename.
 
-Everything happens in a temporary folder beside the target, on the same disk. The target appears by one rename, after its
-files have been checked and synced, so whatever kills a fetch leaves either no checkpoint or a whole one.
+Everything happens in a temporary folder beside the target, on the same disk. The target appears by one rename, after
+its files have been checked and synced, so whatever kills a fetch leaves either no checkpoint or a whole one.
 """
 
 import errno
@@ -45,9 +45,9 @@ class FetchResult:
 def fetch(name: str, *, progress: Progress | None = None, force: bool = False) -> FetchResult:
     """Bring the checkpoint called `name` in the registry onto this machine, or check the one that is here already.
 
-    A checkpoint that is here is checked against its hashes without a network and kept, unless `force` is given; a damaged
-    one is fetched again and replaced. FetchError, with nothing half-written: an unknown name, no network, wrong bytes, no
-    room, a folder that cannot be written, a missing pip or huggingface_hub.
+    A checkpoint that is here is checked against its hashes without a network and kept, unless `force` is given; a
+    damaged one is fetched again and replaced. FetchError, with nothing half-written: an unknown name, no network, wrong
+    bytes, no room, a folder that cannot be written, a missing pip or huggingface_hub.
     """
     entry = lookup(name)
     target = checkpoint_folder(entry)
@@ -82,7 +82,9 @@ def _fetch_into(
         stated = outcome.stated
         origin = f"{source.repository}@{outcome.commit}"
         if source.revision is None:
-            notes.append(f"nothing pins {source.repository}: its main branch was taken as it is now, commit {outcome.commit}")
+            notes.append(
+                f"nothing pins {source.repository}: its main branch was taken as it is now, commit {outcome.commit}"
+            )
     verdicts = check_new(checkpoint, entry, stated)
     write_record(checkpoint, origin, verdicts)
     _sync(checkpoint, [*(file.name for file in entry.files), RECORD])
@@ -120,8 +122,9 @@ def _sound(target: Path, entry: Entry) -> tuple[Verdict, ...] | None:
 @contextmanager
 def _workspace(target: Path) -> Iterator[Path]:
     """A new temporary folder beside `target`, gone at the end; folders that killed fetches left behind go first."""
-    with _locked(target):
-        _remove_stale(target)
+    with _locked(target) as alone:
+        if alone:
+            _remove_stale(target)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
         owner = (work / "owner").open("w")
         if fcntl is not None:
@@ -135,8 +138,7 @@ def _workspace(target: Path) -> Iterator[Path]:
 
 
 def _remove_stale(target: Path) -> None:
-    if fcntl is None:
-        return
+    """Remove the temporary folders of this checkpoint whose owner is dead, which the lock inside tells."""
     ours = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]+\.part")
     for folder in target.parent.iterdir():
         if not ours.fullmatch(folder.name):
@@ -151,14 +153,16 @@ def _remove_stale(target: Path) -> None:
 
 
 @contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Hold the short lock of this checkpoint's name: for making folders and renaming them, never for a download."""
+def _locked(target: Path) -> Iterator[bool]:
+    """Hold the short lock of this checkpoint's name: for making folders and renaming them, never for a download.
+
+    Yields whether there is such a lock here at all.
+    """
     if fcntl is None:
-        yield
+        yield False
         return
     with (target.parent / f".{target.name}.lock").open("a") as lock:
-        _try_lock(lock.fileno(), fcntl.LOCK_EX)
-        yield
+        yield _try_lock(lock.fileno(), fcntl.LOCK_EX)
 
 
 def _try_lock(descriptor: int, operation: int) -> bool:
@@ -224,10 +228,12 @@ def _explain(problem: OSError, entry: Entry, target: Path) -> str:
     reason = problem.strerror or str(problem)
     if problem.errno in _NO_ROOM:
         size = entry.source.size + (entry.size or 0) if isinstance(entry.source, PackageSource) else entry.size
-        needed = f"about {2 * size >> 20 or 1:,} MiB are needed while it is fetched" if size else "its size is not known"
+        needed = (
+            f"about {2 * size >> 20 or 1:,} MiB are needed while it is fetched" if size else "its size is not known"
+        )
         return (
-            f"no room for the checkpoint {entry.name} in {target.parent} ({reason}): {needed}; free some, or set MINIBERT_HOME "
-            "to a folder on another disk"
+            f"no room for the checkpoint {entry.name} in {target.parent} ({reason}): {needed}; free some, or set "
+            "MINIBERT_HOME to a folder on another disk"
         )
     if problem.errno in _NOT_WRITABLE:
         return f"{target.parent} cannot be written ({reason}); set MINIBERT_HOME to a folder that can"

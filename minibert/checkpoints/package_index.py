@@ -6,24 +6,27 @@ code of the wheel runs; its files are taken out once its size and sha256 are the
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from minibert.checkpoints.archive import unpack
-from minibert.checkpoints.integrity import sha256_of
+from minibert.checkpoints.integrity import file_sizes, sha256_of
 from minibert.checkpoints.registry import File, PackageSource
 from minibert.errors import FetchError
 
 # How pip's output reads when no index answered; its last line then claims that the package does not exist.
-_NO_NETWORK = ("Failed to establish a new connection", "Max retries exceeded", "Connection refused", "name resolution")
+_NO_NETWORK = re.compile(
+    "failed to (establish|resolve|connect)|connection error|name resolution|ConnectTimeout|ProxyError", re.I
+)
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
 def download(source: PackageSource, files: tuple[File, ...], work: Path, folder: Path) -> None:
     """Bring the wheel of `source` into `work`, check it, and unpack `files` from it into `folder`.
 
-    FetchError: pip is absent or fails, the wheel has another size or sha256 than registered, or it is no sound zip file.
+    FetchError: pip is absent or fails, the wheel has another size or sha256 than registered, or is no sound zip file.
     OSError: no room on the disk.
     """
     wheel = _run_pip(source, work)
@@ -32,8 +35,8 @@ def download(source: PackageSource, files: tuple[File, ...], work: Path, folder:
     expected = f"sha256 {source.sha256}" if size == source.size else f"{source.size:,} bytes"
     if found != expected:
         raise FetchError(
-            f"the package index gave {source.wheel} with {found}, the registry expects {expected}: not the file we know, so "
-            "nothing of it was kept; check the index that pip is set to use, or clear its cache by: pip cache purge"
+            f"the package index gave {source.wheel} with {found}, the registry expects {expected}: not the file we "
+            "know, so nothing of it was kept; check the index that pip uses, or clear its cache: pip cache purge"
         )
     for file in files:
         (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
@@ -46,14 +49,7 @@ def download(source: PackageSource, files: tuple[File, ...], work: Path, folder:
 
 def bytes_so_far(work: Path) -> int:
     """How much of the wheel has arrived: pip keeps up to three copies of it on the way, so the largest file counts."""
-    sizes = [0]
-    for parent, _, names in os.walk(work):
-        for name in names:
-            try:
-                sizes.append(os.stat(os.path.join(parent, name)).st_size)
-            except FileNotFoundError:
-                continue
-    return max(sizes)
+    return max((size for name in ("temporary", "wheel") for size in file_sizes(work / name)), default=0)
 
 
 def _run_pip(source: PackageSource, work: Path) -> Path:
@@ -71,15 +67,16 @@ def _run_pip(source: PackageSource, work: Path) -> Path:
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            # pip says what went wrong on both: one stream keeps the order.
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
         )
     except OSError as problem:
         raise FetchError(f"pip could not be started with {sys.executable!r}: {problem.strerror or problem}") from None
     if outcome.returncode:
-        raise _pip_failure(requirement, outcome.stderr, outcome.returncode)
+        raise _pip_failure(requirement, outcome.stdout, outcome.returncode)
     wheel = arrived / source.wheel
     if not wheel.is_file():
         names = ", ".join(sorted(path.name for path in arrived.iterdir())) or "nothing"
@@ -98,9 +95,11 @@ def _pip_failure(requirement: str, output: str, status: int) -> FetchError | OSE
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:") and not line.endswith("Exception:")]
     reason = (errors or lines or [f"exit status {status}"])[-1].removeprefix("ERROR:").strip()
-    if any(sign in output for sign in _NO_NETWORK):
+    if _NO_NETWORK.search(output):
         return FetchError(
-            f"no package index could be reached for {requirement} (pip: {reason}); connect to a network, or set PIP_INDEX_URL "
-            "to an index that this machine reaches"
+            f"no package index could be reached for {requirement} (pip: {reason}); connect to a network, or set "
+            "PIP_INDEX_URL to an index that this machine reaches"
         )
-    return FetchError(f"pip could not download {requirement}: {reason}")
+    return FetchError(
+        f"pip could not download {requirement}: {reason}; check the network, and the index of pip (PIP_INDEX_URL)"
+    )

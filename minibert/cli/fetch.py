@@ -17,7 +17,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "fetch",
         help="download an official checkpoint, checked file by file",
-        description="Download an official checkpoint, or check the one that is already here. Nothing half-written stays.",
+        description="Download an official checkpoint, or check the one that is already here.",
     )
     parser.add_argument("name", nargs="?", default=DEFAULT_NAME, help="a name from --list (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is here")
@@ -67,11 +67,17 @@ def _progress_bar(entry: Entry) -> Iterator[Progress | None]:
     if not sys.stderr.isatty():
         yield None
         return
+    from rich import progress as parts
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress as Bars, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    columns = (
+        parts.TextColumn("{task.description}"),
+        parts.BarColumn(),
+        parts.DownloadColumn(),
+        parts.TransferSpeedColumn(),
+        parts.TimeRemainingColumn(),
+    )
+    with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(f"fetching {entry.name}", total=entry.size)
         yield lambda done, total: bars.update(task, completed=min(done, total or done), total=total)
 

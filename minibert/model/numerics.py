@@ -1,5 +1,8 @@
 """The dtype and precision policy in one place, and the matrix product and dense layer that obey it."""
 
+import contextlib
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -25,6 +28,19 @@ def product(left: Array, right: Array, config: BertConfig) -> Array:
         precision=jax.lax.Precision(config.precision),
         preferred_element_type=hidden_dtype(config),
     )
+
+
+@contextlib.contextmanager
+def widest_cheap_dtype(values: Array) -> Iterator[jnp.dtype]:
+    """Within it, the widest dtype in which elementwise work costs little: float64 on a CPU, else that of `values`.
+
+    JAX makes float64 arrays only where they are enabled, hence a context; the values leave it in their own dtype.
+    """
+    if jax.default_backend() == "cpu":
+        with jax.enable_x64(True):
+            yield jnp.dtype(jnp.float64)
+    else:
+        yield values.dtype
 
 
 def normal_parameter(shape: tuple[int, ...], config: BertConfig, rngs: nnx.Rngs) -> nnx.Param:

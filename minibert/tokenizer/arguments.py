@@ -11,7 +11,7 @@ PADDINGS = ("longest", "max_length")
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """Checked options: None stands for no padding and for no truncation; `max_length` is None where neither needs it."""
+    """Checked options: None means no padding, no truncation, and no `max_length` where neither needs one."""
 
     padding: str | None
     truncation: str | None
@@ -55,7 +55,7 @@ def batch_options(
 
 
 def texts_and_pairs(texts: object, text_pairs: object) -> tuple[list[str], list[str] | None]:
-    """The first texts of a batch and, where there are any, the second ones, in either of the forms of `Tokenizer.__call__`.
+    """The first texts of a batch and, where there are any, the second ones; `Tokenizer.__call__` has the forms.
 
     Raises TokenizerError for an empty batch, for counts that differ, and for anything that is no text, naming its
     place.
@@ -66,12 +66,13 @@ def texts_and_pairs(texts: object, text_pairs: object) -> tuple[list[str], list[
     items = _items(texts, "texts")
     if not items:
         raise TokenizerError("texts is an empty batch; expected at least one text")
-    if text_pairs is None and all(isinstance(item, tuple) for item in items):
-        for place, item in enumerate(items):
-            if len(item) != 2:
-                raise TokenizerError(f"texts[{place}] is a tuple of {len(item)}; expected a text, or a pair of texts")
-        pairs = [_checked_texts([item[place] for item in items], "texts", f"[{place}]") for place in (0, 1)]
-        return pairs[0], pairs[1]
+    pairs = [item for item in items if isinstance(item, tuple)]
+    if text_pairs is None and len(pairs) == len(items):
+        for place, pair in enumerate(pairs):
+            if len(pair) != 2:
+                raise TokenizerError(f"texts[{place}] is a tuple of {len(pair)}; expected a text, or a pair of texts")
+        first, second = ([pair[side] for pair in pairs] for side in (0, 1))
+        return _checked_texts(first, "texts", "[0]"), _checked_texts(second, "texts", "[1]")
     first = _checked_texts(items, "texts")
     if text_pairs is None:
         return first, None
@@ -86,7 +87,7 @@ def texts_and_pairs(texts: object, text_pairs: object) -> tuple[list[str], list[
 
 
 def checked_text(text: object, where: str) -> str:
-    """`text`, if it is a string that UTF-8 can hold; `where` names it in the TokenizerError that is raised otherwise."""
+    """`text`, if it is a string that UTF-8 can hold; else a TokenizerError that names it by `where`."""
     if not isinstance(text, str):
         raise TokenizerError(f"{where} is of the type {type(text).__name__}; expected a string")
     if not text.isascii():

@@ -6,8 +6,8 @@
     tokenizer_config.json     settings                              transformers'
     config.json               the model's maximum and vocabulary    transformers'
 
-Where two files give the same setting, the later one in this list counts, and what the caller gives counts before all. Files
-that contradict each other about ids are an error: nobody can know which of them the model was trained with.
+Where two files give the same setting, the later one in this list counts, and what the caller gives counts before all.
+Files that contradict each other about ids are an error: nobody can know which of them the model was trained with.
 """
 
 from collections.abc import Mapping
@@ -70,14 +70,14 @@ def _check_same_tokens(vocabulary: Vocabulary, other: Vocabulary, folder: Path) 
     # vocab.txt loses the whitespace at a token's end, as in "##" + U+2028 of the Chinese vocabulary.
     if len(vocabulary) != len(other):
         raise TokenizerError(
-            f"{folder}: vocab.txt has {len(vocabulary):,} tokens and tokenizer.json {len(other):,}; delete the one that does "
-            "not belong to the weights"
+            f"{folder}: vocab.txt has {len(vocabulary):,} tokens and tokenizer.json {len(other):,}; delete the one "
+            "that does not belong to the weights"
         )
     for token_id, (token, other_token) in enumerate(zip(vocabulary.tokens, other.tokens, strict=True)):
         if token != trim_end(other_token):
             raise TokenizerError(
-                f"{folder}: the id {token_id} is {token!r} in vocab.txt and {other_token!r} in tokenizer.json; delete the one "
-                "that does not belong to the weights"
+                f"{folder}: the id {token_id} is {token!r} in vocab.txt and {other_token!r} in tokenizer.json; delete "
+                "the one that does not belong to the weights"
             )
 
 
@@ -85,13 +85,14 @@ def _check_whole_token(token: WholeToken, vocabulary: Vocabulary, settings: Toke
     known = settings.special_tokens.values()
     if token.content not in known:
         raise TokenizerError(
-            f"{token.where} has the token {token.content!r} besides BERT's five, {', '.join(known)}; minibert keeps no other "
-            "token whole"
+            f"{token.where} has the token {token.content!r} besides BERT's five, {', '.join(known)}; minibert keeps no "
+            "other token whole"
         )
     token_id = vocabulary.ids.get(token.content)
     if token.token_id is not None and token.token_id != token_id:
         raise TokenizerError(
-            f"{token.where} gives {token.content!r} the id {token.token_id}, the vocabulary {token_id}; expected them equal"
+            f"{token.where} gives {token.content!r} the id {token.token_id}, the vocabulary "
+            f"{token_id}; expected the same"
         )
 
 
@@ -101,8 +102,8 @@ def _within_model(settings: TokenizerSettings, vocabulary: Vocabulary, path: Pat
     # A larger embedding table is common: it was padded to a round number.
     if vocabulary_size is not None and vocabulary_size < len(vocabulary):
         raise TokenizerError(
-            f"{path}: vocab_size is {vocabulary_size:,}, but the vocabulary has {len(vocabulary):,} tokens, so that some have "
-            "no embedding; use the vocabulary that belongs to the weights"
+            f"{path}: vocab_size is {vocabulary_size:,}, but the vocabulary has {len(vocabulary):,} tokens, so that "
+            "some have no embedding; use the vocabulary that belongs to the weights"
         )
     maxima = [settings.model_max_length, _size(config, "max_position_embeddings", path)]
     return replace(settings, model_max_length=min((maximum for maximum in maxima if maximum is not None), default=None))

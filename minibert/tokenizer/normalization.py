@@ -1,15 +1,16 @@
 """Text -> the text that is split into words: the first half of BERT's "basic tokenization".
 
-In order, as `BertNormalizer` of the `tokenizers` library does it (the original is `BasicTokenizer` in google-research/bert,
-tokenization.py):
+In order, as `BertNormalizer` of the `tokenizers` library does it (the original is `BasicTokenizer` in
+google-research/bert, tokenization.py):
 
 1. delete control characters, make every whitespace character a space;
 2. put spaces round every CJK ideograph (Chinese is written without them; Japanese and Korean syllables stay together);
 3. decompose (NFD) and delete nonspacing marks, which strips accents;
 4. lower-case, one character at a time: a capital sigma always becomes σ, never the ς of a word's end.
 
-The character classes are frozen (`unicode_tables`), so that the ids are the same under every Python version. Decompositions
-and combining classes do come from `unicodedata`, but only for characters where Unicode promises never to change them.
+The character classes are frozen (`unicode_tables`), so that the ids are the same under every Python version.
+Decompositions and combining classes do come from `unicodedata`, but only for characters where Unicode promises never
+to change them.
 """
 
 import re
@@ -74,8 +75,8 @@ def lower_case(text: str) -> str:
 def decompose(text: str) -> str:
     """Unicode normalisation form D of `text`, in linear time.
 
-    `unicodedata.normalize` orders marks by insertion, which takes quadratic time on long runs of them: 80,000 marks on one
-    letter stop a program for seconds. Here characters are decomposed one at a time and the runs sorted.
+    `unicodedata.normalize` orders marks by insertion, which takes quadratic time on long runs of them: 80,000 marks
+    on one letter stop a program for seconds. Here characters are decomposed one at a time and the runs sorted.
     """
     return _RUN_OF_MARKS.sub(_in_canonical_order, text.translate(_DECOMPOSITIONS))
 

@@ -22,10 +22,10 @@ class Row:
 def truncated_lengths(first: int, second: int | None, budget: int, strategy: str) -> tuple[int, int]:
     """How many tokens two texts of `first` and `second` tokens keep, so that they are at most `budget` together.
 
-    `second` is None where there is no second text. "longest_first" cuts the longer text down to the shorter one and then
-    both to half the budget; when that is odd, the text that was not the longer one gets the smaller half. "only_first" and
-    "only_second" cut one text, which has to keep at least one token. These are the rules of the `tokenizers` library's
-    `truncate_encodings`; the original gives the extra token to the first text.
+    `second` is None where there is no second text. "longest_first" cuts the longer text down to the shorter one and
+    then both to half the budget; when that is odd, the text that was not the longer one gets the smaller half.
+    "only_first" and "only_second" cut one text, which has to keep at least one token. These are the rules of the
+    `tokenizers` library's `truncate_encodings`; the original gives the extra token to the first text.
 
     Raises TokenizerError where the one text that may be cut cannot make room.
     """
@@ -45,8 +45,8 @@ def truncated_lengths(first: int, second: int | None, budget: int, strategy: str
         )
     if cut <= over:
         raise TokenizerError(
-            f"{over} tokens have to go, but truncation={strategy!r} may cut only a text of {cut}, which has to keep one; use "
-            "truncation=True or a larger max_length"
+            f"{over} tokens have to go, but truncation={strategy!r} may cut only a text of {cut}, which has to keep "
+            "one; use truncation=True or a larger max_length"
         )
     return (cut - over, second or 0) if strategy == "only_first" else (first, cut - over)
 
@@ -101,14 +101,15 @@ def plain_row(first: list[int], second: list[int] | None) -> Row:
 def common_width(rows: Sequence[Row], padding: str | None, max_length: int | None, multiple: int) -> int:
     """The width of the batch: that of the longest row, or `max_length`, rounded up to a multiple.
 
-    Raises TokenizerError for a row longer than the `max_length` that is padded to, and, without padding, for unequal rows.
+    Raises TokenizerError for a row longer than the `max_length` that is padded to, and, without padding, for unequal
+    rows.
     """
     lengths = [len(row.ids) for row in rows]
     longest = max(lengths)
     if padding is None and min(lengths) != longest:
         raise TokenizerError(
-            f"the rows have from {min(lengths)} to {longest} tokens, and padding=False makes an array of equal ones only; use "
-            "padding='longest'"
+            f"the rows have from {min(lengths)} to {longest} tokens, and padding=False makes an array of equal ones "
+            "only; use padding='longest'"
         )
     if padding == "max_length" and max_length is not None:
         if longest > max_length:

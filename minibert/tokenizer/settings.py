@@ -1,7 +1,8 @@
 """What a checkpoint says about its tokenizer, and the readers of tokenizer_config.json and special_tokens_map.json.
 
-Files written by transformers hold far more than BERT needs. What has no influence on ids is passed over; what has, and is not
-what minibert does, is an error that names the field, since other ids would make every later number silently wrong.
+Files written by transformers hold far more than BERT needs. What has no influence on ids is passed over; what has,
+and is not what minibert does, is an error that names the field, since other ids would make every later number
+silently wrong.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,9 +42,9 @@ TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 class TokenizerSettings:
     """The settings of one tokenizer, under the names of transformers' tokenizer_config.json where it has one.
 
-    `strip_accents=None` means: the same as `do_lower_case`. `model_max_length=None` means: no maximum. A word of more than
-    `longest_word` characters, after normalisation, becomes [UNK]. With `special_tokens_in_text=False`, "[MASK]" in a text is
-    a bracket, a word and a bracket; otherwise it becomes the special token's id.
+    `strip_accents=None` means: the same as `do_lower_case`. `model_max_length=None` means: no maximum. A word of more
+    than `longest_word` characters, after normalisation, becomes [UNK]. With `special_tokens_in_text=False`, "[MASK]"
+    in a text is a bracket, a word and a bracket; otherwise it becomes the special token's id.
     """
 
     do_lower_case: bool = True
@@ -97,8 +98,8 @@ def checked_settings(values: Mapping[str, object], where: str) -> dict[str, Any]
 def read_tokenizer_config(path: Path) -> tuple[dict[str, Any], list[WholeToken]]:
     """What a tokenizer_config.json says: keyword arguments of TokenizerSettings, and tokens to be kept whole.
 
-    Raises TokenizerError, naming the field, for a value of the wrong kind and for anything that minibert does not implement:
-    another tokenizer class, padding or truncation on the left, another continuation prefix.
+    Raises TokenizerError, naming the field, for a value of the wrong kind and for anything that minibert does not
+    implement: another tokenizer class, padding or truncation on the left, another continuation prefix.
     """
     config = read_json_object(path, error=TokenizerError)
     tokenizer_class = config.get("tokenizer_class")

@@ -2,12 +2,12 @@
 
     special tokens found in the raw text -> normalisation -> words -> WordPiece -> [CLS], [SEP] -> truncation, padding
 
-Every id equals that of the `tokenizers` library 0.23, which transformers 5 uses; its Unicode tables are frozen here. The
-original, google-research/bert tokenization.py, differs from it in a few rare classes of characters.
+Every id equals that of the `tokenizers` library 0.23, which transformers 5 uses; its Unicode tables are frozen here.
+The original, google-research/bert tokenization.py, differs from it in a few rare classes of characters.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import index
 from pathlib import Path
 from typing import SupportsIndex, overload
@@ -45,8 +45,8 @@ class Tokenizer:
         for name, token in self.settings.special_tokens.items():
             if token not in self.vocabulary.ids:
                 raise TokenizerError(
-                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {token!r}; expected all of BERT's special "
-                    f"tokens in it, or {name}=… to name the token that stands for it"
+                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {token!r}; expected all of BERT's "
+                    f"special tokens in it, or {name}=… to name the token that stands for it"
                 )
         self._normalize = Normalizer(
             space_cjk=self.settings.tokenize_chinese_chars,
@@ -59,21 +59,25 @@ class Tokenizer:
 
     @classmethod
     def load(cls, name_or_path: str | Path, **overrides: object) -> "Tokenizer":
-        """The tokenizer of a checkpoint: a name from the registry, or a folder. `overrides` as in `from_folder`."""
+        """The tokenizer of a checkpoint: a name from the registry, a folder, or a file of weights with its folder.
+
+        `overrides` and errors as in `from_folder`, besides CheckpointError for a name or path that leads nowhere.
+        """
         # Imported here, so that tokenizing texts does not load what fetches checkpoints.
         from minibert.checkpoints.registry import resolve
 
-        return cls.from_folder(resolve(name_or_path), **overrides)
+        path = resolve(name_or_path)
+        return cls.from_folder(path.parent if path.is_file() else path, **overrides)
 
     @classmethod
     def from_folder(cls, folder: str | Path, **overrides: object) -> "Tokenizer":
-        """The tokenizer of the checkpoint in `folder`, read from vocab.txt or tokenizer.json and the settings beside them.
+        """The tokenizer of the checkpoint in `folder`, from vocab.txt or tokenizer.json and the settings beside.
 
         `overrides` replace settings of the files, by the names of TokenizerSettings: `do_lower_case=False`,
         `model_max_length=128`. The model maximum is never above `max_position_embeddings` of the config.json there.
 
-        Raises TokenizerError for files that are missing, broken, contradict each other, or describe another tokenizer than
-        BERT's, for a vocabulary larger than the model's, and for an unknown override.
+        Raises TokenizerError for files that are missing, broken, contradict each other, or describe another tokenizer
+        than BERT's, for a vocabulary larger than the model's, and for an unknown override.
         """
         return cls(*read_folder(Path(folder), overrides))
 
@@ -90,17 +94,18 @@ class Tokenizer:
     ) -> dict[str, Int32[np.ndarray, "batch tokens"]]:
         """The texts as a batch: int32 arrays [batch, tokens] `input_ids`, `token_type_ids` and `attention_mask`.
 
-        `texts` is a string (a batch of one), a sequence of strings, or one of pairs of strings; `text_pairs` holds the second
-        texts in the form of the first. An empty second text still gets its [SEP].
+        `texts` is a string (a batch of one), a sequence of strings, or one of pairs of strings; `text_pairs` holds
+        the second texts in the form of the first. An empty second text still gets its [SEP].
 
-        - `padding`: "longest" (or True) pads to the longest row, "max_length" to `max_length`, False demands equal rows;
+        - `padding`: "longest" (or True) pads to the longest row, "max_length" to `max_length`, False wants equal rows;
           `pad_to_multiple_of` rounds the width up.
         - `truncation`: False keeps everything; "longest_first" (or True), "only_first" and "only_second" cut rows to
           `max_length` tokens, special tokens included (`sequences.truncated_lengths` has the rule).
         - `max_length` is the model's maximum when it is not given.
 
-        Raises TokenizerError for an empty batch, for anything that is no text (with its place), for half of a surrogate pair,
-        for options that do not exist or that contradict each other, and where texts cannot be brought to the length.
+        Raises TokenizerError for an empty batch, for anything that is no text (with its place), for half of a
+        surrogate pair, for options that do not exist or that contradict each other, and where texts cannot be brought
+        to the length.
         """
         first_texts, second_texts = texts_and_pairs(texts, text_pairs)
         options = batch_options(padding, truncation, max_length, pad_to_multiple_of, self.model_max_length)
@@ -127,17 +132,20 @@ class Tokenizer:
     @overload
     def convert_tokens_to_ids(self, tokens: str) -> int: ...
     @overload
-    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]: ...
-    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int]:
-        """The id of a token, or a list of those of several; a string that is no token has the id of [UNK]."""
-        if isinstance(tokens, str):
-            return self.vocabulary.ids.get(tokens, self.unk_token_id)
-        return [self.convert_tokens_to_ids(token) for token in tokens]
+    def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
+    def convert_tokens_to_ids(self, tokens: object) -> int | list[int]:
+        """The id of a token, or a list of those of several; a string that is no token has the id of [UNK].
+
+        Raises TokenizerError for anything but strings.
+        """
+        if isinstance(tokens, list | tuple):
+            return [self._id(token) for token in tokens]
+        return self._id(tokens)
 
     @overload
-    def convert_ids_to_tokens(self, ids: SupportsIndex) -> str: ...
+    def convert_ids_to_tokens(self, ids: int | np.integer) -> str: ...
     @overload
-    def convert_ids_to_tokens(self, ids: Iterable[SupportsIndex]) -> list[str]: ...
+    def convert_ids_to_tokens(self, ids: Sequence[int | np.integer] | np.ndarray) -> list[str]: ...
     def convert_ids_to_tokens(self, ids: object) -> str | list[str]:
         """The token of an id, or a list of those of several (a list or an array of one axis).
 
@@ -145,15 +153,15 @@ class Tokenizer:
         """
         if isinstance(ids, np.ndarray):
             ids = ids.tolist()
-        if isinstance(ids, Iterable) and not isinstance(ids, str):
+        if isinstance(ids, list | tuple):
             return [self._token(token_id) for token_id in ids]
         return self._token(ids)
 
-    def decode(self, ids: Iterable[SupportsIndex], skip_special_tokens: bool = False) -> str:
+    def decode(self, ids: Sequence[int | np.integer] | np.ndarray, skip_special_tokens: bool = False) -> str:
         """The tokens of `ids` with spaces between words and the "##" pieces joined to theirs.
 
-        This is not the text that gave the ids: case, accents and the spaces round punctuation are gone. Raises TokenizerError
-        for an id outside the vocabulary.
+        This is not the text that gave the ids: case, accents and the spaces round punctuation are gone. Raises
+        TokenizerError for an id outside the vocabulary.
         """
         tokens = self.convert_ids_to_tokens(list(ids))
         if skip_special_tokens:
@@ -213,6 +221,9 @@ class Tokenizer:
         if not add_special_tokens:
             return sequences.plain_row(first, second)
         return sequences.row(first, second, classification_id=self.cls_token_id, separator_id=self.sep_token_id)
+
+    def _id(self, token: object) -> int:
+        return self.vocabulary.ids.get(checked_text(token, "the token"), self.unk_token_id)
 
     def _token(self, token_id: object) -> str:
         if isinstance(token_id, bool) or not isinstance(token_id, SupportsIndex):

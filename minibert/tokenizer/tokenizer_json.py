@@ -1,7 +1,7 @@
 """The reader of tokenizer.json, the file of the `tokenizers` library: BERT's known parts of it and nothing else.
 
-The format can describe any tokenizer, with regular expressions of the file's own. None of that is run here: each part has to
-be the one that BERT has, or the error names it.
+The format can describe any tokenizer, with regular expressions of the file's own. None of that is run here: each part
+has to be the one that BERT has, or the error names it.
 """
 
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ POST_PROCESSORS = ("TemplateProcessing", "BertProcessing")
 def read_tokenizer_json(path: Path) -> tuple[Vocabulary, dict[str, Any], list[WholeToken]]:
     """What a tokenizer.json says: the vocabulary, keyword arguments of TokenizerSettings, and tokens to be kept whole.
 
-    Raises TokenizerError, naming the part, for anything but a BertNormalizer, a BertPreTokenizer and a WordPiece model with
-    the prefix "##" whose ids are exactly 0 to n - 1.
+    Raises TokenizerError, naming the part, for anything but a BertNormalizer, a BertPreTokenizer and a WordPiece
+    model with the prefix "##" whose ids are exactly 0 to n - 1.
     """
     parts = read_json_object(path, error=TokenizerError)
     for name in parts:
@@ -73,19 +73,20 @@ def _part(parts: Mapping[str, object], name: str, types: tuple[str, ...], path: 
 def _sequence_tokens(part: Mapping[str, Any], path: Path) -> dict[str, object]:
     """The tokens that stand before the first text and after each, from a part that puts them where BERT does."""
     if part["type"] == "BertProcessing":
-        tokens = {name: part.get(short) for name, short in (("cls_token", "cls"), ("sep_token", "sep"))}
-        return {name: token[0] if isinstance(token, list) and token else token for name, token in tokens.items()}
+        given = {"cls_token": part.get("cls"), "sep_token": part.get("sep")}
+        return {name: token[0] if isinstance(token, list) and token else token for name, token in given.items()}
     single = part.get("single")
-    ends = [single[0], single[-1]] if isinstance(single, list) and single else []
-    names = [end.get("SpecialToken", {}).get("id") if isinstance(end, dict) else None for end in ends] or [None, None]
+    ends = [single[0], single[-1]] if isinstance(single, list) and single else [None, None]
+    tokens = [end.get("SpecialToken") if isinstance(end, dict) else None for end in ends]
+    names = [token.get("id") if isinstance(token, dict) else None for token in tokens]
     classification, separator = ({"SpecialToken": {"id": name, "type_id": 0}} for name in names)
     first = [classification, {"Sequence": {"id": "A", "type_id": 0}}, separator]
     second = [{"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": names[1], "type_id": 1}}]
     for name, expected in (("single", first), ("pair", first + second)):
         if part.get(name) != expected:
             raise TokenizerError(
-                f"{path}: post_processor.{name} is not BERT's; expected [CLS] A [SEP], for pairs [CLS] A [SEP] B [SEP] where "
-                "B and the [SEP] behind it have the type 1"
+                f"{path}: post_processor.{name} is not BERT's; expected [CLS] A [SEP], for pairs [CLS] A [SEP] B [SEP] "
+                "where B and the [SEP] behind it have the type 1"
             )
     return {"cls_token": names[0], "sep_token": names[1]}
 
@@ -100,7 +101,8 @@ def _vocabulary(model: Mapping[str, object], path: Path) -> Vocabulary:
     for token, token_id in ids.items():
         if type(token_id) is not int or not 0 <= token_id < len(ids) or token_id in tokens:
             raise TokenizerError(
-                f"{path}: model.vocab gives {token!r} the id {token_id!r}; expected each id from 0 to {len(ids) - 1} once"
+                f"{path}: model.vocab gives {token!r} the id {token_id!r}; expected each id from 0 to "
+                f"{len(ids) - 1} once"
             )
         tokens[token_id] = token
     return Vocabulary((tokens[token_id] for token_id in range(len(tokens))), origin=str(path))

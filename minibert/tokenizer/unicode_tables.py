@@ -5,7 +5,7 @@ code point. A class is a list of ranges, `first-last` or a single code point, in
 `first-last:step:difference`: every step-th code point of the range becomes itself plus the (signed) difference.
 """
 
-# Deleted before anything else: U+0000, U+FFFD, and Cc, Cf, Co of Unicode 8.0 without tab and the line ends.
+# Deleted before anything else: U+0000, U+FFFD; Cc, Cf, Co of Unicode 8.0 but for tab and line ends.
 DROPPED = """
 0-8 B-C E-1F 7F-9F AD 600-605 61C 6DD 70F 180E 200B-200F 202A-202E 2060-2064 2066-206F E000-F8FF FEFF FFF9-FFFB FFFD
 110BD 1BCA0-1BCA3 1D173-1D17A E0001 E0020-E007F F0000-FFFFD 100000-10FFFD
@@ -79,7 +79,7 @@ AAB0 AAB2-AAB4 AAB7-AAB8 AABE-AABF AAC1 AAEC-AAED AAF6 ABE5 ABE8 ABED FB1E FE00-
 E0100-E01EF
 """
 
-# Always a word of its own: all ASCII that is neither letter, digit, space nor control; P of Unicode 8.0.
+# Always a word of its own: P of Unicode 8.0 and the ASCII symbols, such as $ and +.
 PUNCTUATION = """
 21-2F 3A-40 5B-60 7B-7E A1 A7 AB B6-B7 BB BF 37E 387 55A-55F 589-58A 5BE 5C0 5C3 5C6 5F3-5F4 609-60A 60C-60D 61B
 61E-61F 66A-66D 6D4 700-70D 7F7-7F9 830-83E 85E 964-965 970 AF0 DF4 E4F E5A-E5B F04-F12 F14 F3A-F3D F85 FD0-FD4

@@ -16,8 +16,8 @@ _WHITESPACE_CHARACTERS = "".join(chr(code) for first, last in WHITESPACE.ranges 
 class Vocabulary:
     """Tokens in the order of their ids: `tokens[id]` is a token, `ids[token]` its id, `len()` counts them.
 
-    Raises TokenizerError when a token comes twice (its id would depend on the reader) or when there is none. `origin` names
-    the source in that error.
+    Raises TokenizerError when a token comes twice (its id would depend on the reader) or when there is none. `origin`
+    names the source in that error.
     """
 
     def __init__(self, tokens: Iterable[str], origin: str = "the vocabulary") -> None:
@@ -27,8 +27,8 @@ class Vocabulary:
             first = self.ids.setdefault(token, token_id)
             if first != token_id:
                 raise TokenizerError(
-                    f"{origin} holds the token {token!r} twice, on lines {first + 1} and {token_id + 1}, but each token "
-                    "needs one id; restore the published file, since dropping a line shifts every id after it"
+                    f"{origin} holds the token {token!r} twice, on lines {first + 1} and {token_id + 1}, but each "
+                    "token needs one id; restore the published file, since dropping a line shifts every id after it"
                 )
         if not self.tokens:
             raise TokenizerError(f"{origin} holds no tokens; expected one on each line")
@@ -40,17 +40,18 @@ class Vocabulary:
 def read_vocabulary(path: Path) -> Vocabulary:
     r"""The vocabulary in a vocab.txt: the token on line n (from 0) has the id n.
 
-    Lines end in "\n" alone or in "\r\n". No other character ends one: some published vocabularies have U+2028 as a token,
-    and a reader that breaks the line there shifts every id that follows. Whitespace at a line's end is cut off, as the
-    `tokenizers` library does; a line of nothing else keeps it, so that two such tokens stay different.
+    Lines end in "\n" alone or in "\r\n". No other character ends one: some published vocabularies have U+2028 as a
+    token, and a reader that breaks the line there shifts every id that follows. Whitespace at a line's end is cut
+    off, as the `tokenizers` library does; a line of nothing else keeps it, so that two such tokens stay different.
 
-    Raises TokenizerError for a missing file, a file that is not UTF-8 or begins with a byte order mark, and for a token that
-    comes twice.
+    Raises TokenizerError for a missing file, a file that is not UTF-8 or begins with a byte order mark, and for a
+    token that comes twice.
     """
     data = read_regular_file(path, error=TokenizerError, max_bytes=MAX_VOCABULARY_BYTES)
     if data.startswith(BYTE_ORDER_MARK):
         raise TokenizerError(
-            f"{path} begins with a byte order mark, which would become part of its first token; save it as UTF-8 without one"
+            f"{path} begins with a byte order mark, which would become part of its first token; save it as "
+            "UTF-8 without one"
         )
     try:
         lines = data.decode("utf-8").split("\n")

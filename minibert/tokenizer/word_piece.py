@@ -1,4 +1,4 @@
-"""One word -> the ids of its pieces: WordPiece, the longest piece first (`WordpieceTokenizer` in google-research/bert)."""
+"""One word -> the ids of its pieces: `WordpieceTokenizer` in google-research/bert, tokenization.py."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ CONTINUATION = "##"
 def split_into_pieces(word: str, ids: Mapping[str, int], *, unknown_id: int, longest_word: int) -> list[int]:
     """The ids of the pieces of `word`, found greedily from the left: the longest token that begins what is left.
 
-    A piece that does not begin the word stands in the vocabulary with `##` before it. A word with more than `longest_word`
-    characters, or with a rest that no token begins, is unknown as a whole: `[unknown_id]`.
+    A piece that does not begin the word stands in the vocabulary with `##` before it. A word with more than
+    `longest_word` characters, or with a rest that no token begins, is unknown as a whole: `[unknown_id]`.
     """
     if len(word) > longest_word:
         return [unknown_id]

@@ -1,4 +1,7 @@
-"""Normalised text -> words: the second half of BERT's "basic tokenization", `BertPreTokenizer` of the `tokenizers` library."""
+"""Normalised text -> words: the second half of BERT's "basic tokenization".
+
+This is `BertPreTokenizer` of the `tokenizers` library; the original is `_run_split_on_punc` in google-research/bert.
+"""
 
 import re
 

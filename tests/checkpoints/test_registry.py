@@ -71,7 +71,7 @@ def test_an_alias_means_its_entry() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_close_ones() -> None:
-    with pytest.raises(FetchError, match="did you mean .*bert-base-uncased"):
+    with pytest.raises(FetchError, match=r"did you mean .*bert-base-uncased"):
         lookup("bert-base-uncasd")
 
 
@@ -135,7 +135,9 @@ def installed_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return package
 
 
-def test_an_installed_package_reads_its_own_copy_of_the_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_installed_package_reads_its_own_copy_of_the_registry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     package = installed_package(monkeypatch, tmp_path)
     assert weights_folder() == package / "weights"
     assert list(registry()) == ["tiny"]
@@ -150,7 +152,9 @@ def test_a_stray_weights_folder_beside_an_installed_package_is_no_checkout(
     assert weights_folder() == package / "weights"
 
 
-def test_an_installed_package_keeps_checkpoints_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_installed_package_keeps_checkpoints_in_the_cache_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     installed_package(monkeypatch, tmp_path)
     monkeypatch.delenv("MINIBERT_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

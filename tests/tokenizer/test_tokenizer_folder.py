@@ -1,0 +1,144 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from minibert.errors import TokenizerError
+from minibert.tokenizer.folder import read_folder
+from minibert.tokenizer.settings import TokenizerSettings
+
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b"]
+TOKENIZER_JSON = {
+    "normalizer": {"type": "BertNormalizer", "lowercase": False, "strip_accents": True},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "model": {
+        "type": "WordPiece",
+        "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": 50,
+        "vocab": {token: token_id for token_id, token in enumerate(TOKENS)},
+    },
+}
+
+
+def write(folder: Path, *, vocab: bool = True, **files: dict) -> Path:
+    if vocab:
+        (folder / "vocab.txt").write_text("\n".join(TOKENS) + "\n", encoding="utf-8")
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def settings(folder: Path, **overrides: object) -> TokenizerSettings:
+    return read_folder(folder, overrides)[1]
+
+
+def test_vocab_txt_alone_gives_the_settings_of_the_uncased_original(tmp_path: Path):
+    assert settings(write(tmp_path)) == TokenizerSettings()
+
+
+def test_tokenizer_json_alone_gives_the_vocabulary_and_its_settings(tmp_path: Path):
+    vocabulary, found = read_folder(write(tmp_path, vocab=False, tokenizer=TOKENIZER_JSON), {})
+    assert vocabulary.tokens == tuple(TOKENS)
+    assert found == TokenizerSettings(do_lower_case=False, strip_accents=True, longest_word=50)
+
+
+def test_tokenizer_config_counts_before_tokenizer_json(tmp_path: Path):
+    folder = write(tmp_path, tokenizer=TOKENIZER_JSON, tokenizer_config={"do_lower_case": True})
+    assert (settings(folder).do_lower_case, settings(folder).strip_accents) == (True, True)
+
+
+def test_overrides_count_before_all_files(tmp_path: Path):
+    folder = write(tmp_path, tokenizer_config={"do_lower_case": True, "model_max_length": 512})
+    found = settings(folder, do_lower_case=False, model_max_length=64)
+    assert (found.do_lower_case, found.model_max_length) == (False, 64)
+
+
+@pytest.mark.parametrize(
+    ("stated", "positions", "maximum"),
+    [(512, 128, 128), (128, 512, 128), (int(1e30), 512, 512), (int(1e30), None, None)],
+)
+def test_the_model_maximum_is_the_smaller_of_the_two_that_are_stated(tmp_path: Path, stated, positions, maximum):
+    folder = write(
+        tmp_path, tokenizer_config={"model_max_length": stated}, config={"max_position_embeddings": positions}
+    )
+    assert settings(folder).model_max_length == maximum
+
+
+def test_a_vocabulary_larger_than_the_models_is_an_error(tmp_path: Path):
+    with pytest.raises(TokenizerError, match="vocab_size is 6, but the vocabulary has 7 tokens"):
+        settings(write(tmp_path, config={"vocab_size": 6}))
+
+
+@pytest.mark.parametrize("size", [7, 64])
+def test_a_models_vocabulary_may_be_padded(tmp_path: Path, size: int):
+    assert settings(write(tmp_path, config={"vocab_size": size})) == TokenizerSettings()
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "max_position_embeddings"])
+@pytest.mark.parametrize("value", [0, -1, "7", 7.0, True])
+def test_sizes_in_config_json_are_whole_numbers(tmp_path: Path, name: str, value):
+    with pytest.raises(TokenizerError, match=name):
+        settings(write(tmp_path, config={name: value}))
+
+
+def test_a_folder_without_a_vocabulary_is_an_error(tmp_path: Path):
+    with pytest.raises(TokenizerError, match=r"neither vocab\.txt nor tokenizer\.json"):
+        settings(tmp_path)
+
+
+def test_a_path_that_is_no_folder_is_an_error(tmp_path: Path):
+    with pytest.raises(TokenizerError, match="is no folder"):
+        settings(tmp_path / "absent")
+
+
+def test_vocabularies_that_differ_are_an_error_that_names_the_id(tmp_path: Path):
+    folder = write(tmp_path, tokenizer=TOKENIZER_JSON)
+    (folder / "vocab.txt").write_text("\n".join([*TOKENS[:-1], "c"]), encoding="utf-8")
+    with pytest.raises(TokenizerError, match=r"the id 6 is 'c' in vocab\.txt and 'b' in tokenizer\.json"):
+        settings(folder)
+
+
+def test_vocabularies_of_different_sizes_are_an_error(tmp_path: Path):
+    folder = write(tmp_path, tokenizer=TOKENIZER_JSON)
+    (folder / "vocab.txt").write_text("\n".join([*TOKENS, "c"]), encoding="utf-8")
+    with pytest.raises(TokenizerError, match=r"vocab\.txt has 8 tokens and tokenizer\.json 7"):
+        settings(folder)
+
+
+def test_special_tokens_may_stand_in_special_tokens_map(tmp_path: Path):
+    assert settings(write(tmp_path, special_tokens_map={"mask_token": "a"})).mask_token == "a"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"never_split": ["b"]},
+        {"additional_special_tokens": ["b"]},
+        {"added_tokens_decoder": {"6": {"content": "b"}}},
+    ],
+)
+def test_a_token_kept_whole_besides_the_five_is_an_error(tmp_path: Path, config: dict):
+    with pytest.raises(TokenizerError, match="the token 'b' besides BERT's five"):
+        settings(write(tmp_path, tokenizer_config=config))
+
+
+def test_an_added_token_under_another_id_is_an_error(tmp_path: Path):
+    config = {"added_tokens_decoder": {"3": {"content": "[MASK]"}}}
+    with pytest.raises(TokenizerError, match=r"gives '\[MASK\]' the id 3, the vocabulary 4"):
+        settings(write(tmp_path, tokenizer_config=config))
+
+
+def test_the_five_special_tokens_may_be_listed_anywhere(tmp_path: Path):
+    config = {"never_split": ["[MASK]"], "added_tokens_decoder": {"4": {"content": "[MASK]", "lstrip": False}}}
+    assert settings(write(tmp_path, tokenizer_config=config)) == TokenizerSettings()
+
+
+def test_an_unknown_override_is_an_error(tmp_path: Path):
+    with pytest.raises(TokenizerError, match="'lowercase' is no tokenizer setting"):
+        settings(write(tmp_path), lowercase=False)
+
+
+def test_a_broken_config_is_an_error_of_the_tokenizer(tmp_path: Path):
+    (write(tmp_path) / "config.json").write_bytes(b"[" * 2000)
+    with pytest.raises(TokenizerError, match="nesting"):
+        settings(tmp_path)
