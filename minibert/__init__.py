@@ -1,3 +1,46 @@
-"""minibert: BERT rebuilt from scratch in NumPy and JAX on Flax NNX, proved equal to the references."""
+"""minibert: BERT rebuilt from scratch in NumPy and JAX on Flax NNX, proved equal to the references.
+
+    model = minibert.load("minilm-l6")
+    tokenizer = minibert.Tokenizer.load("minilm-l6")
+    output = model(**tokenizer(["The bank raised rates.", "A river bank."]))
+"""
+
+from minibert.checkpoints.download import fetch
+from minibert.checkpoints.loading import load
+from minibert.config import BertConfig
+from minibert.errors import (
+    CheckpointError,
+    ConfigError,
+    FetchError,
+    InputError,
+    MinibertError,
+    TokenizerError,
+    TraceError,
+)
+from minibert.features import Features
+from minibert.model import Bert, BertOutput
+from minibert.tokenizer import Tokenizer
+from minibert.verification import Report, Trace, compare, record
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Bert",
+    "BertConfig",
+    "BertOutput",
+    "CheckpointError",
+    "ConfigError",
+    "Features",
+    "FetchError",
+    "InputError",
+    "MinibertError",
+    "Report",
+    "Tokenizer",
+    "TokenizerError",
+    "Trace",
+    "TraceError",
+    "compare",
+    "fetch",
+    "load",
+    "record",
+]

@@ -41,10 +41,18 @@ def read_regular_file(path: Path, *, error: type[MinibertError], max_bytes: int)
 
 
 def parse_json_object(data: bytes, where: str, *, error: type[MinibertError]) -> dict[str, Any]:
-    """The JSON object in `data`; `where` names its origin in errors, which are of the kind `error`.
+    """The JSON object in `data`; `where` names its origin in errors, which are of the kind `error`. See `parse_json`."""
+    value = parse_json(data, where, error=error)
+    if not isinstance(value, dict):
+        raise error(f"{where} is not valid JSON for minibert: expected an object, found {type(value).__name__}")
+    return value
+
+
+def parse_json(data: bytes, where: str, *, error: type[MinibertError]) -> Any:
+    """The JSON value in `data`; `where` names its origin in errors, which are of the kind `error`.
 
     Refused: anything but UTF-8 without a byte order mark, a key given twice at any level, nesting over 64 levels, NaN,
-    infinities, numbers that overflow or have over 400 characters, lone surrogates, and a value that is no object.
+    infinities, numbers that overflow or have over 400 characters, and lone surrogates.
     """
 
     def refuse(reason: str) -> MinibertError:
@@ -95,8 +103,6 @@ def parse_json_object(data: bytes, where: str, *, error: type[MinibertError]) ->
         raise refuse(f"{problem.msg} at line {problem.lineno}, column {problem.colno}") from None
     except RecursionError:
         raise refuse("nesting too deep") from None
-    if not isinstance(value, dict):
-        raise refuse(f"expected an object at the top, found {type(value).__name__}")
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:

@@ -1,7 +1,8 @@
 """The dtype and precision policy in one place, and the matrix product and dense layer that obey it."""
 
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,14 @@ def product(left: Array, right: Array, config: BertConfig) -> Array:
         precision=jax.lax.Precision(config.precision),
         preferred_element_type=hidden_dtype(config),
     )
+
+
+def product_of_few_rows(left: Array, right: Array, config: BertConfig) -> Array:
+    """`left @ right` of two matrices, summed in eight parts: on a CPU one long sum rounds more, and few rows cost nothing."""
+    rows, terms = left.shape
+    parts = math.gcd(terms, 8)
+    in_parts = left.reshape(rows, parts, -1).swapaxes(0, 1), right.reshape(parts, terms // parts, -1)
+    return product(*in_parts, config).sum(axis=0)
 
 
 @contextlib.contextmanager
@@ -57,9 +66,11 @@ class Dense(nnx.Module):
         self.kernel = normal_parameter((in_features, out_features), config, rngs)
         self.bias = nnx.Param(jnp.zeros(out_features, config.param_dtype))
 
-    def __call__(self, hidden: Float[Array, "rows in_features"]) -> Float[Array, "rows out_features"]:
+    def __call__(
+        self, hidden: Float[Array, "rows in_features"], *, multiply: Callable[..., Array] = product
+    ) -> Float[Array, "rows out_features"]:
         """The product in the policy's dtypes; the bias is added in float32 or wider."""
-        result = product(hidden, self.kernel[...], self.config)
+        result = multiply(hidden, self.kernel[...], self.config)
         return result + self.bias[...].astype(result.dtype)
 
 

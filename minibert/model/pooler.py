@@ -7,7 +7,7 @@ from jax import Array
 from jaxtyping import Float
 
 from minibert.config import BertConfig
-from minibert.model.numerics import Dense
+from minibert.model.numerics import Dense, product_of_few_rows
 from minibert.model.tap import Tap, identity
 
 
@@ -22,6 +22,6 @@ class Pooler(nnx.Module):
     ) -> Float[Array, "batch hidden"]:
         """One vector a text from the hidden state of its [CLS]."""
         with jax.named_scope("dense"):
-            dense = tap("dense", self.dense(first_tokens))
+            dense = tap("dense", self.dense(first_tokens, multiply=product_of_few_rows))
         with jax.named_scope("output"):
             return tap("output", jnp.tanh(dense))

@@ -1,9 +1,11 @@
 """Stored references: what another implementation computed, in float32 and in float64, for stated inputs.
 
 A reference is a safetensors file. `input_ids`, `attention_mask` and `token_type_ids` are int32 [batch, tokens]. For every
-recorded intermediate NAME there is `float32.NAME`, what the implementation gave in float32, and `correction.NAME`, what must
-be added to it, in float64, to have its float64 result (kept as float32, so the sum is exact to about 1e-13). Where
-`positions` (int32) is there, intermediates over tokens were kept at those positions only. The metadata says who computed it:
+recorded intermediate NAME there is `float32.NAME`, what the implementation gave in float32; `correction.NAME`, what must
+be added to it, in float64, to have its float64 result (kept as float32, so the sum is exact to about 1e-13); and
+`floor.NAME`, a float64: the largest max abs error of its float32 over the ways in which it computes the same texts (eager and
+SDPA attention, alone and repeated, padded or not), for one run's error on a short text is luck. Where `positions` (int32) is there,
+intermediates over tokens were kept at those positions only; the floor is over all. The metadata says who computed it:
 implementation, versions, attention, checkpoint_sha256, and the texts.
 """
 
@@ -29,6 +31,7 @@ class Reference:
     inputs: dict[str, np.ndarray]
     float32: dict[str, np.ndarray]
     truth: dict[str, np.ndarray]
+    floor: dict[str, float]
     positions: np.ndarray | None
 
     @property
@@ -44,14 +47,16 @@ class Reference:
         arrays = {name: np.array(tensor.read()) for name, tensor in file.tensors.items()}
         missing = [name for name in INPUTS if name not in arrays]
         names = [name.removeprefix("float32.") for name in arrays if name.startswith("float32.")]
-        missing += [f"correction.{name}" for name in names if f"correction.{name}" not in arrays]
+        needed = [f"{part}.{name}" for part in ("correction", "floor") for name in names]
+        missing += [name for name in needed if name not in arrays]
         if missing or not names:
             what = f"it lacks {', '.join(missing)}" if missing else "it records no intermediate"
             raise TraceError(f"{path} is no stored reference: {what}; expected a file that record_transformers.py wrote")
         float32 = {name: arrays[f"float32.{name}"] for name in names}
         truth = {name: float32[name] + arrays[f"correction.{name}"].astype(np.float64) for name in names}
         inputs = {name: arrays[name] for name in INPUTS}
-        return cls(path, file.metadata, inputs, float32, truth, arrays.get("positions"))
+        floor = {name: float(arrays[f"floor.{name}"]) for name in names}
+        return cls(path, file.metadata, inputs, float32, truth, floor, arrays.get("positions"))
 
 
 def stored_references(name: str) -> list[Reference]:
