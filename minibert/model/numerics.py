@@ -1,8 +1,8 @@
 """The dtype and precision policy in one place, and the matrix product and dense layer that obey it."""
 
 import contextlib
-import math
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +31,17 @@ def product(left: Array, right: Array, config: BertConfig) -> Array:
     )
 
 
-def product_of_few_rows(left: Array, right: Array, config: BertConfig) -> Array:
-    """`left @ right` of two matrices, summed in eight parts: on a CPU one long sum rounds more, and few rows cost nothing."""
-    rows, terms = left.shape
-    parts = math.gcd(terms, 8)
-    in_parts = left.reshape(rows, parts, -1).swapaxes(0, 1), right.reshape(parts, terms // parts, -1)
-    return product(*in_parts, config).sum(axis=0)
+def product_in_parts(left: Array, right: Array, parts: int, config: BertConfig) -> Array:
+    """`left @ right` of two matrices, on a CPU summed in `parts` partial sums over runs of terms.
+
+    XLA's products on a CPU add up all terms one after the other, so a long sum is rounded more than torch's; accelerators
+    sum in blocks by themselves, and operands of reduced precision round far more than any order of summation.
+    """
+    if parts == 1 or jax.default_backend() != "cpu" or jnp.finfo(config.dtype).bits < 32:
+        return product(left, right, config)
+    ends = [left.shape[-1] * part // parts for part in range(parts + 1)]
+    pieces = [product(left[:, start:end], right[start:end], config) for start, end in itertools.pairwise(ends)]
+    return sum(pieces[1:], start=pieces[0])
 
 
 @contextlib.contextmanager
@@ -59,18 +64,19 @@ def normal_parameter(shape: tuple[int, ...], config: BertConfig, rngs: nnx.Rngs)
 
 
 class Dense(nnx.Module):
-    """`x W + b`, with kernel [in, out] and bias [out]."""
+    """`x W + b`, with kernel [in, out] and bias [out]; on a CPU the sum over `in` is taken in `partial_sums` runs of terms."""
 
-    def __init__(self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs):
+    def __init__(
+        self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs, partial_sums: int = 1
+    ):
         self.config = config
+        self.partial_sums = min(partial_sums, in_features)
         self.kernel = normal_parameter((in_features, out_features), config, rngs)
         self.bias = nnx.Param(jnp.zeros(out_features, config.param_dtype))
 
-    def __call__(
-        self, hidden: Float[Array, "rows in_features"], *, multiply: Callable[..., Array] = product
-    ) -> Float[Array, "rows out_features"]:
+    def __call__(self, hidden: Float[Array, "rows in_features"]) -> Float[Array, "rows out_features"]:
         """The product in the policy's dtypes; the bias is added in float32 or wider."""
-        result = multiply(hidden, self.kernel[...], self.config)
+        result = product_in_parts(hidden, self.kernel[...], self.partial_sums, self.config)
         return result + self.bias[...].astype(result.dtype)
 
 

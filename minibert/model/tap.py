@@ -63,3 +63,9 @@ def intermediate_names(num_hidden_layers: int, *, pooler: bool = True) -> list[s
         names += [f"layers.{layer}.feed_forward.{part}" for part in feed_forward]
         names.append(f"layers.{layer}.output")
     return names + (["pooler.dense", "pooler.output"] if pooler else [])
+
+
+def layer_output_names(num_hidden_layers: int, *, pooler: bool = True) -> list[str]:
+    """The outputs of the embeddings, of every layer and of the pooler: a model's course in a few names."""
+    layers = [f"layers.{layer}.output" for layer in range(num_hidden_layers)]
+    return ["embeddings.output", *layers, *(["pooler.output"] if pooler else [])]

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertModel, BertTokenizer
 from transformers.models.bert import modeling_bert
 
 from minibert.checkpoints.registry import resolve
-from minibert.model.tap import intermediate_names
+from minibert.model.tap import intermediate_names, layer_output_names
 from minibert.verification.compare import real_positions
 
 GOLDENS = Path(__file__).parent
@@ -53,10 +53,6 @@ TINY_MODELS = {
     "relu": dict(hidden_size=21, num_attention_heads=7, num_hidden_layers=2, intermediate_size=50, hidden_act="relu"),
     "silu": dict(hidden_size=18, num_attention_heads=1, num_hidden_layers=3, intermediate_size=31, hidden_act="silu"),
 }
-
-
-def layer_output_names(num_hidden_layers: int) -> list[str]:
-    return ["embeddings.output", *(f"layers.{i}.output" for i in range(num_hidden_layers)), "pooler.output"]
 
 
 def record(model: BertModel, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,0 +1,105 @@
+"""`minibert embed`: texts to sentence vectors."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minibert.cli.fetch import DEFAULT_NAME
+from minibert.cli.writing import write_atomically
+from minibert.errors import InputError
+from minibert.features import Features, cosine_similarity
+
+OUTPUTS = (".npy", ".npz", ".jsonl")
+LARGEST_TABLE = 12
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command `embed`."""
+    parser = subparsers.add_parser(
+        "embed",
+        help="turn texts into sentence vectors",
+        description="Turn texts into sentence vectors by the checkpoint's own recipe. With two or more texts, show how "
+        "similar they are.",
+    )
+    parser.add_argument("texts", nargs="+", metavar="TEXT", help="a text each; - reads a text a line from standard input")
+    parser.add_argument("--model", default=DEFAULT_NAME, help="a fetched name or a folder (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="write the vectors to FILE.npy (a float32 array [texts, hidden]), FILE.npz (`vectors` and `texts`) or "
+        "FILE.jsonl (a text and its vector a line)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Embed, then write or show."""
+    output = Path(arguments.output) if arguments.output else None
+    if output is not None and output.suffix not in OUTPUTS:
+        raise InputError(f"--output {output} ends in {output.suffix!r}; expected one of {', '.join(OUTPUTS)}")
+    texts = _texts(arguments.texts)
+    features = Features(arguments.model)
+    vectors = features.sentences(texts)
+    if features.truncated:
+        print(
+            f"warning: {features.truncated} of {len(texts)} texts were cut at {features.max_length} tokens", file=sys.stderr
+        )
+    if output is not None:
+        _write(output, texts, vectors)
+        print(f"wrote {vectors.shape[0]} vectors of {vectors.shape[1]} dimensions to {output}")
+    else:
+        _show(texts, vectors)
+    return 0
+
+
+def _texts(arguments: list[str]) -> list[str]:
+    if "-" not in arguments:
+        return arguments
+    if len(arguments) > 1:
+        raise InputError("- (standard input) was given beside other texts; give either")
+    data = sys.stdin.buffer.read()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        line = data.count(b"\n", 0, problem.start) + 1
+        raise InputError(f"standard input is not UTF-8 in line {line}; convert it to UTF-8 first") from None
+    lines = text.removesuffix("\n").split("\n") if text else []
+    if not lines:
+        raise InputError("standard input is empty; expected a text a line")
+    return [line.removesuffix("\r") for line in lines]
+
+
+def _write(path: Path, texts: list[str], vectors: np.ndarray) -> None:
+    with write_atomically(path) as file:
+        if path.suffix == ".npy":
+            np.save(file, vectors)
+        elif path.suffix == ".npz":
+            np.savez(file, vectors=vectors, texts=np.array(texts))
+        else:
+            for text, vector in zip(texts, vectors, strict=True):
+                row = {"text": text, "vector": [float(f"{value:.9g}") for value in vector]}
+                file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+
+
+def _show(texts: list[str], vectors: np.ndarray) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    table = Table("", "text", f"vector (first 4 of {vectors.shape[1]})", "length")
+    for number, (text, vector) in enumerate(zip(texts, vectors, strict=True), start=1):
+        start = "  ".join(f"{value:+.4f}" for value in vector[:4])
+        table.add_row(str(number), Text(text, overflow="ellipsis", no_wrap=True), start, f"{np.linalg.norm(vector):.3f}")
+    console.print(table)
+    if 2 <= len(texts) <= LARGEST_TABLE:
+        similarity = Table("cosine", *(str(number) for number in range(1, len(texts) + 1)))
+        for number, row in enumerate(cosine_similarity(vectors, vectors), start=1):
+            similarity.add_row(str(number), *(f"{value:.2f}" for value in row))
+        console.print(similarity)
+    elif len(texts) > LARGEST_TABLE:
+        console.print(f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)")

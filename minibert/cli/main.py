@@ -1,0 +1,63 @@
+"""The command `minibert`: parse, call one subcommand, and turn errors into one sentence and an exit status.
+
+Exit status: 0 done; 1 `verify` found that the model parts from its references; 2 bad input or usage; 3 a bug of minibert's.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import jax
+
+import minibert
+from minibert.checkpoints.registry import home
+from minibert.cli import embed, fetch, inspect, verify
+from minibert.errors import MinibertError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (the process's own by default) and return the exit status."""
+    parser = argparse.ArgumentParser(prog="minibert", description="BERT in JAX, proved equal to the references.")
+    parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (fetch, verify, embed, inspect):
+        command.add_parser(subparsers)
+    parsed = parser.parse_args(arguments)
+    try:
+        keep_compiled_programs()
+        status = parsed.run(parsed)
+        sys.stdout.flush()
+        return status
+    except MinibertError as problem:
+        print(f"minibert: {problem}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does; what Python still holds for it must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 2
+    except KeyboardInterrupt:
+        print("minibert: interrupted", file=sys.stderr)
+        return 130
+    except Exception as problem:
+        if os.environ.get("MINIBERT_DEBUG"):
+            traceback.print_exc()
+        print(
+            f"minibert: a bug in minibert, or something it did not foresee: {type(problem).__name__}: {problem}; "
+            "set MINIBERT_DEBUG=1 to see where, and please report it",
+            file=sys.stderr,
+        )
+        return 3
+
+
+def keep_compiled_programs() -> None:
+    """Let JAX keep compiled programs on disk, in `compilation/` beside the checkpoints: the next start need not compile."""
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(home() / "compilation"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

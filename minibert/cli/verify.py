@@ -1,0 +1,77 @@
+"""`minibert verify`: hold a checkpoint against its stored references, layer by layer."""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from minibert.checkpoints.loading import load
+from minibert.checkpoints.registry import resolve
+from minibert.checkpoints.tensors import SINGLE_FILE
+from minibert.cli.fetch import DEFAULT_NAME
+from minibert.errors import TraceError
+from minibert.model.tap import layer_output_names
+from minibert.verification import Reference, Report, compare, record, stored_references
+from minibert.verification.compare import BUDGET, worst_of
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command `verify`."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="compare a checkpoint with stored references, layer by layer",
+        description="Run the model on the stored texts and compare the embeddings, every layer and the pooler with the "
+        "reference's float64 results. Exit status 0 if all agree, 1 if one parts.",
+    )
+    parser.add_argument("name", nargs="?", default=DEFAULT_NAME, help="a fetched name (default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare, print the table and the verdict; status 0 or 1."""
+    references = stored_references(arguments.name)
+    folder = resolve(arguments.name)
+    _check_weights(folder, references)
+    model = load(folder)
+    names = layer_output_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
+    worst = worst_of([compare(record(model, reference.inputs, names), reference) for reference in references])
+    _print(worst, references[0])
+    texts = sum(len(reference.texts) for reference in references)
+    if worst.first_disagreement is not None:
+        print(f"{arguments.name} PARTS from its references, first at {worst.first_disagreement.name}")
+        return 1
+    print(f"{arguments.name} agrees with its references: {texts} texts, {len(worst.rows)} intermediates each")
+    return 0
+
+
+def _check_weights(folder: Path, references: list[Reference]) -> None:
+    """Refuse weights that are not those that the references were recorded from, instead of calling them wrong."""
+    weights = folder / SINGLE_FILE
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    for reference in references:
+        recorded = reference.metadata.get("checkpoint_sha256")
+        if recorded != found:
+            raise TraceError(
+                f"{weights} has sha256 {found}, but {reference.path} was recorded from weights with sha256 {recorded}; "
+                "fetch the checkpoint again, or record new references"
+            )
+
+
+def _print(report: Report, reference: Reference) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(
+        f"against {reference.metadata.get('implementation')}, float64; an error may be {BUDGET} times its own float32's"
+    )
+    table = Table("intermediate")
+    for title in ("max abs error", "its float32's", "ratio", "error / RMS", "1 − cosine", "verdict"):
+        table.add_column(title, justify="right")
+    for row in report.rows:
+        verdict = "[green]agrees[/]" if row.agrees else "[bold red]PARTS[/]"
+        values = f"{row.max_abs_error:.2e}", f"{row.floor:.2e}", f"{row.ratio:.2f}", f"{row.error_over_rms:.1e}"
+        table.add_row(row.name, *values, f"{max(0.0, 1.0 - row.cosine):.0e}", verdict)
+    console.print(table)

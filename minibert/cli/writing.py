@@ -1,0 +1,37 @@
+"""Writing a result file so that it is there whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from minibert.errors import InputError
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that becomes `path` when the block ends without an error; else `path` stays as it was.
+
+    Raises InputError if the folder is absent, the disk full or the place not writable.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file to write")
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # A temporary file is private; the result gets the permissions that any new file has.
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    except OSError as problem:
+        raise InputError(f"{path} cannot be written: {problem.strerror or problem}; what was there is unchanged") from None
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
