@@ -1,8 +1,8 @@
 """minibert: BERT rebuilt from scratch in NumPy and JAX on Flax NNX, proved equal to the references.
 
-    model = minibert.load("minilm-l6")
-    tokenizer = minibert.Tokenizer.load("minilm-l6")
-    output = model(**tokenizer(["The bank raised rates.", "A river bank."]))
+model = minibert.load("minilm-l6")
+tokenizer = minibert.Tokenizer.load("minilm-l6")
+output = model(**tokenizer(["The bank raised rates.", "A river bank."]))
 """
 
 from minibert.checkpoints.download import fetch

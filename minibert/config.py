@@ -1,7 +1,6 @@
 """`BertConfig`: the one description of a model, read from Hugging Face's config.json and Google's bert_config.json."""
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -184,7 +183,7 @@ class BertConfig:
 
     def _check_float(self, name: str, smallest: float, largest: float) -> None:
         value = getattr(self, name)
-        if type(value) not in (int, float) or not math.isfinite(value) or not smallest <= value <= largest:
+        if type(value) not in (int, float) or not smallest <= value <= largest:
             raise ConfigError(f"{name} is {value!r}; expected a number from {smallest} to {largest}")
         object.__setattr__(self, name, float(value))
 

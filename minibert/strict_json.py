@@ -36,8 +36,8 @@ def read_regular_file(path: Path, *, error: type[MinibertError], max_bytes: int)
         return path.read_bytes()
     except FileNotFoundError:
         raise error(f"{path} does not exist") from None
-    except OSError as problem:
-        raise error(f"{path} cannot be read: {problem.strerror or problem}") from None
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
+        raise error(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
 
 
 def parse_json_object(data: bytes, where: str, *, error: type[MinibertError]) -> dict[str, Any]:
@@ -66,10 +66,10 @@ def parse_json(data: bytes, where: str, *, error: type[MinibertError]) -> Any:
             result[key] = value
         return result
 
-    def whole_number(digits: str) -> int:
+    def whole_number(digits: str) -> int | float:
         if len(digits) > MAX_NUMBER_LENGTH:
             raise refuse(f"a number of {len(digits):,} characters")
-        return int(digits)
+        return int(digits) if digits != "-0" else -0.0  # which no count or offset is
 
     def finite_number(digits: str) -> float:
         value = float(digits)

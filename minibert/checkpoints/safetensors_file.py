@@ -18,6 +18,7 @@ from minibert.strict_json import parse_json_object
 
 MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 MAX_AXES = 32
+MAX_ELEMENTS = 1 << 60  # above it NumPy refuses even an array that a length of 0 makes empty
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
@@ -106,8 +107,8 @@ def _read_header(path: Path, refuse: Any, error: type[MinibertError]) -> tuple[i
             header = file.read(length)
     except FileNotFoundError:
         raise error(f"{path} does not exist; expected a safetensors file") from None
-    except OSError as problem:
-        raise error(f"{path} cannot be read: {problem.strerror or problem}") from None
+    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
+        raise error(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
     if not header.startswith(b"{"):
         raise refuse("its header does not start with '{'")
     return size, 8 + length, header
@@ -120,14 +121,20 @@ def _check_entry(name: str, entry: Any, refuse: Any) -> tuple[np.dtype[Any], tup
         raise refuse(f"tensor {name!r} has dtype {entry['dtype']!r}; known are {', '.join(DTYPES)}")
     dtype, shape, offsets = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
     if not _whole_numbers(shape) or len(shape) > MAX_AXES:
-        raise refuse(f"tensor {name!r} has shape {str(shape)[:80]}; expected at most {MAX_AXES} whole numbers from 0 up")
+        raise refuse(
+            f"tensor {name!r} has shape {str(shape)[:80]}; expected at most {MAX_AXES} whole numbers from 0 up"
+        )
+    if math.prod(length or 1 for length in shape) >= MAX_ELEMENTS:
+        raise refuse(f"tensor {name!r} has shape {str(shape)[:80]}, which no memory holds")
     if not _whole_numbers(offsets) or len(offsets) != 2:
         raise refuse(f"tensor {name!r} has data_offsets {str(offsets)[:80]}; expected two whole numbers from 0 up")
     begin, end = offsets
     # math.prod is exact where NumPy's product would wrap around at 2^64.
     needed = math.prod(shape) * dtype.itemsize
     if end - begin != needed:
-        raise refuse(f"tensor {name!r} spans {end - begin:,} bytes, but shape {shape} of {entry['dtype']} needs {needed:,}")
+        raise refuse(
+            f"tensor {name!r} spans {end - begin:,} bytes, but shape {shape} of {entry['dtype']} needs {needed:,}"
+        )
     return dtype, tuple(shape), begin, end
 
 

@@ -61,7 +61,8 @@ def _print(
         f"{config.type_vocab_size} token types",
         "activation": f"{config.hidden_act} ({ACTIVATION_MEANING[config.hidden_act]})",
         "LayerNorm epsilon": f"{config.layer_norm_eps:g}",
-        "left aside": ", ".join(sorted({f"{head} head" for head in match.heads.values()} | set(match.buffers))) or "nothing",
+        "left aside": ", ".join(sorted({f"{head} head" for head in match.heads.values()} | set(match.buffers)))
+        or "nothing",
     }
     table = Table(show_header=False)
     for name, value in facts.items():

@@ -20,7 +20,9 @@ from minibert.errors import MinibertError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (the process's own by default) and return the exit status."""
     parser = argparse.ArgumentParser(prog="minibert", description="BERT in JAX, proved equal to the references.")
-    parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}")
+    parser.add_argument(
+        "--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}"
+    )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (fetch, verify, embed, inspect):
         command.add_parser(subparsers)
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def keep_compiled_programs() -> None:
     """Let JAX keep compiled programs on disk, in `compilation/` beside the checkpoints: the next start need not compile."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(home() / "compilation"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -65,7 +65,9 @@ def _max_length(folder: Path) -> int | None:
 def _pooling(folder: Path, step: dict[str, Any], modules: Path) -> str:
     part = step.get("path")
     if not isinstance(part, str) or part in ("", ".", "..") or "/" in part or "\\" in part:
-        raise CheckpointError(f"{modules} has a Pooling step with path {part!r}; expected the name of a folder beside it")
+        raise CheckpointError(
+            f"{modules} has a Pooling step with path {part!r}; expected the name of a folder beside it"
+        )
     path = folder / part / "config.json"
     settings = read_json_object(path, error=CheckpointError)
     if "pooling_mode" in settings:

@@ -53,7 +53,9 @@ class Attention(nnx.Module):
             key = tap("key", self.split_heads(self.key(hidden), batch))
         with jax.named_scope("value"):
             value = tap("value", self.split_heads(self.value(hidden), batch))
-        context = tap_rows(tap, "context", self.merge_heads(self.attend(query, key, value, bias, tap, probabilities_key)), batch)
+        context = tap_rows(
+            tap, "context", self.merge_heads(self.attend(query, key, value, bias, tap, probabilities_key)), batch
+        )
         with jax.named_scope("projection"):
             projection = tap_rows(tap, "projection", self.projection(context), batch)
         with jax.named_scope("output"):
@@ -111,7 +113,11 @@ class Attention(nnx.Module):
     def _heads_at_a_time(self, query: Array) -> int:
         batch, heads, tokens, _ = query.shape
         bytes_per_head = batch * tokens * tokens * hidden_dtype(self.config).itemsize
-        return max(size for size in range(1, heads + 1) if heads % size == 0 and (size == 1 or size * bytes_per_head <= SCORES_IN_CACHE))
+        return max(
+            size
+            for size in range(1, heads + 1)
+            if heads % size == 0 and (size == 1 or size * bytes_per_head <= SCORES_IN_CACHE)
+        )
 
     def _attend_in_groups(self, query: Array, key: Array, value: Array, bias: Array, group: int) -> Array:
         def attend_group(of_group: tuple[Array, Array, Array]) -> Array:
@@ -139,8 +145,8 @@ class Attention(nnx.Module):
                 "attention_implementation 'fused' never forms 'scores' and 'probabilities', which this tap asks for; load the "
                 "model with attention_implementation='explicit' to see them"
             )
-        tokens_first = [part.swapaxes(1, 2).astype(self.config.dtype) for part in (query, key, value)]
+        query, key, value = (part.swapaxes(1, 2).astype(self.config.dtype) for part in (query, key, value))
         with jax.named_scope("context"):
             # A mask, not the bias: float32's lowest number would round to −inf in bfloat16 and an all-masked row to NaN.
-            context = jax.nn.dot_product_attention(*tokens_first, mask=bias == 0)
+            context = jax.nn.dot_product_attention(query, key, value, mask=bias == 0)
         return context.swapaxes(1, 2).astype(hidden_dtype(self.config))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Integer
 from minibert.config import BertConfig
 from minibert.model.embeddings import Embeddings
 from minibert.model.encoder import Encoder
-from minibert.model.inputs import ArrayLike, ModelInputs, check_inputs
+from minibert.model.inputs import AnyArray, ArrayLike, ModelInputs, check_inputs
 from minibert.model.numerics import hidden_dtype
 from minibert.model.pooler import Pooler
 from minibert.model.tap import Tap, identity, wants, within
@@ -78,7 +78,7 @@ class Bert(nnx.Module):
         inputs = check_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids)
         if tap is not identity:
             return self.forward(
-                *inputs,
+                *(jnp.asarray(array) for array in inputs),
                 output_hidden_states=output_hidden_states,
                 output_attentions=output_attentions,
                 dropout_key=dropout_key,
@@ -88,10 +88,10 @@ class Bert(nnx.Module):
 
     def forward(
         self,
-        input_ids: Integer[Array, "batch tokens"],
-        attention_mask: Integer[Array, "batch tokens"],
-        token_type_ids: Integer[Array, "batch tokens"],
-        position_ids: Integer[Array, "batch tokens"],
+        input_ids: Integer[AnyArray, "batch tokens"],
+        attention_mask: Integer[AnyArray, "batch tokens"],
+        token_type_ids: Integer[AnyArray, "batch tokens"],
+        position_ids: Integer[AnyArray, "batch tokens"],
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
@@ -120,7 +120,7 @@ class Bert(nnx.Module):
             attentions=tuple(attentions) if output_attentions else None,
         )
 
-    def mask_bias(self, attention_mask: Integer[Array, "batch tokens"]) -> Float[Array, "batch 1 1 tokens"]:
+    def mask_bias(self, attention_mask: Integer[AnyArray, "batch tokens"]) -> Float[Array, "batch 1 1 tokens"]:
         """What is added to the scores: 0 for real keys, the dtype's lowest finite number for padding.
 
         Finite, so that a row whose keys are all masked attends uniformly instead of becoming NaN (HF's rule; Google's

@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Float, Integer
 
 from minibert.config import BertConfig
+from minibert.model.inputs import AnyArray
 from minibert.model.layer_norm import LayerNorm
 from minibert.model.numerics import dropout, hidden_dtype, normal_parameter
 from minibert.model.tap import Tap, identity, tap_rows
@@ -27,9 +28,9 @@ class Embeddings(nnx.Module):
 
     def __call__(
         self,
-        input_ids: Integer[Array, "batch tokens"],
-        token_type_ids: Integer[Array, "batch tokens"],
-        position_ids: Integer[Array, "batch tokens"],
+        input_ids: Integer[AnyArray, "batch tokens"],
+        token_type_ids: Integer[AnyArray, "batch tokens"],
+        position_ids: Integer[AnyArray, "batch tokens"],
         *,
         tap: Tap = identity,
         dropout_key: Array | None = None,
@@ -48,7 +49,7 @@ class Embeddings(nnx.Module):
             output = dropout(self.layer_norm(total), self.config.hidden_dropout_prob, dropout_key)
         return tap_rows(tap, "output", output, batch)
 
-    def _rows(self, table: nnx.Param, indices: Array) -> Array:
+    def _rows(self, table: nnx.Param, indices: AnyArray) -> Array:
         # An index outside the table becomes a row of NaN: JAX's default would silently take the nearest row.
         rows = table[...].at[indices.reshape(-1)].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
         return rows.astype(hidden_dtype(self.config))

@@ -11,6 +11,8 @@ from jaxtyping import Integer
 from minibert.config import BertConfig
 from minibert.errors import InputError
 
+AnyArray = Array | np.ndarray
+
 ArrayLike = Array | np.ndarray | Sequence[Any]
 """Integers [batch, tokens]: a NumPy or JAX array, or nested lists."""
 
@@ -18,10 +20,10 @@ ArrayLike = Array | np.ndarray | Sequence[Any]
 class ModelInputs(NamedTuple):
     """The four arrays a forward pass needs: same shape, int32, or as they came if the caller is tracing."""
 
-    input_ids: Integer[Array | np.ndarray, "batch tokens"]
-    attention_mask: Integer[Array | np.ndarray, "batch tokens"]
-    token_type_ids: Integer[Array | np.ndarray, "batch tokens"]
-    position_ids: Integer[Array | np.ndarray, "batch tokens"]
+    input_ids: Integer[AnyArray, "batch tokens"]
+    attention_mask: Integer[AnyArray, "batch tokens"]
+    token_type_ids: Integer[AnyArray, "batch tokens"]
+    position_ids: Integer[AnyArray, "batch tokens"]
 
 
 def check_inputs(
@@ -38,7 +40,9 @@ def check_inputs(
             f"input_ids has shape {list(ids.shape)}; expected [batch, tokens]; a single text is a batch of one"
         )
     if 0 in ids.shape:
-        raise InputError(f"input_ids is an empty batch of shape {list(ids.shape)}; give at least one text and one token")
+        raise InputError(
+            f"input_ids is an empty batch of shape {list(ids.shape)}; give at least one text and one token"
+        )
     tokens = ids.shape[1]
     _check_range("input_ids", ids, config.vocab_size, "vocab_size")
     if position_ids is None:

@@ -60,7 +60,9 @@ class Report:
         return next((row for row in self.rows if not row.agrees), None)
 
     def __str__(self) -> str:
-        lines = [f"{'intermediate':36} {'max abs error':>13} {'its float32':>11} {'ratio':>6} {'over RMS':>9} {'cosine':>13}"]
+        lines = [
+            f"{'intermediate':36} {'max abs error':>13} {'its float32':>11} {'ratio':>6} {'over RMS':>9} {'cosine':>13}"
+        ]
         for row in self.rows:
             verdict = "agrees" if row.agrees else "PARTS"
             lines.append(
@@ -85,7 +87,9 @@ def compare(trace: Mapping[str, np.ndarray], reference: Reference | Path | str) 
     if isinstance(trace, Trace):
         for name in INPUTS:
             if not np.array_equal(trace.inputs[name], reference.inputs[name]):
-                raise TraceError(f"the trace's {name} is not that of {reference.path}; record the reference's own inputs")
+                raise TraceError(
+                    f"the trace's {name} is not that of {reference.path}; record the reference's own inputs"
+                )
     common = [name for name in trace if name in reference.truth]
     if not common:
         raise TraceError(f"the trace and {reference.path} have no intermediate in common")
@@ -105,11 +109,13 @@ def worst_of(reports: Sequence[Report]) -> Report:
 
 def _compare_one(name: str, ours: np.ndarray, reference: Reference) -> Row:
     positions = reference.positions
-    if positions is not None and ours.ndim == 3:
+    if positions is not None and ours.ndim == 3 and ours.shape[1] > positions.max():
         ours = ours[:, positions]
     truth = reference.truth[name]
     if ours.shape != truth.shape:
-        raise TraceError(f"{name} has shape {list(ours.shape)} in the trace and {list(truth.shape)} in {reference.path}")
+        raise TraceError(
+            f"{name} has shape {list(ours.shape)} in the trace and {list(truth.shape)} in {reference.path}"
+        )
     real = real_positions(name, reference.inputs["attention_mask"], truth.shape, positions)
     ours64, true = ours.astype(np.float64)[real], truth[real]
     error = np.abs(ours64 - true)

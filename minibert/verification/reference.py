@@ -51,7 +51,9 @@ class Reference:
         missing += [name for name in needed if name not in arrays]
         if missing or not names:
             what = f"it lacks {', '.join(missing)}" if missing else "it records no intermediate"
-            raise TraceError(f"{path} is no stored reference: {what}; expected a file that record_transformers.py wrote")
+            raise TraceError(
+                f"{path} is no stored reference: {what}; expected a file that record_transformers.py wrote"
+            )
         float32 = {name: arrays[f"float32.{name}"] for name in names}
         truth = {name: float32[name] + arrays[f"correction.{name}"].astype(np.float64) for name in names}
         inputs = {name: arrays[name] for name in INPUTS}

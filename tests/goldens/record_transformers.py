@@ -49,7 +49,9 @@ KEPT_POSITIONS = np.array([0, 1, 2, 31, 32, 63, 127, 128, 200, 255, 256, 300, 38
 
 TINY_MODELS = {
     "gelu": dict(hidden_size=24, num_attention_heads=3, num_hidden_layers=2, intermediate_size=40, hidden_act="gelu"),
-    "gelu_new": dict(hidden_size=25, num_attention_heads=5, num_hidden_layers=2, intermediate_size=33, hidden_act="gelu_new"),
+    "gelu_new": dict(
+        hidden_size=25, num_attention_heads=5, num_hidden_layers=2, intermediate_size=33, hidden_act="gelu_new"
+    ),
     "relu": dict(hidden_size=21, num_attention_heads=7, num_hidden_layers=2, intermediate_size=50, hidden_act="relu"),
     "silu": dict(hidden_size=18, num_attention_heads=1, num_hidden_layers=3, intermediate_size=31, hidden_act="silu"),
 }
@@ -71,9 +73,15 @@ def record(model: BertModel, batch: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
     embeddings = model.embeddings
     keep("embeddings.word", embeddings.word_embeddings)
-    keep("embeddings.position", embeddings.position_embeddings, lambda value: value.expand(len(batch["input_ids"]), -1, -1))
+    keep(
+        "embeddings.position",
+        embeddings.position_embeddings,
+        lambda value: value.expand(len(batch["input_ids"]), -1, -1),
+    )
     keep("embeddings.token_type", embeddings.token_type_embeddings)
-    handles.append(embeddings.LayerNorm.register_forward_pre_hook(lambda _, args: values.__setitem__("embeddings.sum", args[0])))
+    handles.append(
+        embeddings.LayerNorm.register_forward_pre_hook(lambda _, args: values.__setitem__("embeddings.sum", args[0]))
+    )
     keep("embeddings.output", embeddings)
     names_of = {}
     for i, layer in enumerate(model.encoder.layer):
@@ -141,7 +149,9 @@ def float32_floor(model: BertModel, batch: dict[str, np.ndarray], truth: dict[st
             if tokens + padding > model.config.max_position_embeddings:
                 continue
             for copies in (1, 8):
-                padded = {name: np.tile(np.pad(array, ((0, 0), (0, padding))), (copies, 1)) for name, array in batch.items()}
+                padded = {
+                    name: np.tile(np.pad(array, ((0, 0), (0, padding))), (copies, 1)) for name, array in batch.items()
+                }
                 for name, values in record(model, padded).items():
                     values = values[:rows]
                     if name.endswith((".scores", ".probabilities")):
@@ -188,7 +198,10 @@ def tokenize(tokenizer: BertTokenizer, texts: list) -> dict[str, np.ndarray]:
     firsts = [text if isinstance(text, str) else text[0] for text in texts]
     rows = [tokenizer(text) if isinstance(text, str) else tokenizer(*text) for text in texts]
     assert len(firsts) == len(rows)
-    batch = tokenizer.pad({key: [row[key] for row in rows] for key in ("input_ids", "token_type_ids", "attention_mask")}, return_tensors="np")
+    batch = tokenizer.pad(
+        {key: [row[key] for row in rows] for key in ("input_ids", "token_type_ids", "attention_mask")},
+        return_tensors="np",
+    )
     return {name: batch[name].astype(np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")}
 
 
@@ -199,7 +212,11 @@ def record_minilm() -> None:
     model = BertModel.from_pretrained(folder)
     everything = intermediate_names(model.config.num_hidden_layers)
     # Those that repeat another name's values, or the model's own tables, are left out to keep the files small.
-    full = [name for name in everything if not name.startswith("embeddings.") or name in ("embeddings.sum", "embeddings.output")]
+    full = [
+        name
+        for name in everything
+        if not name.startswith("embeddings.") or name in ("embeddings.sum", "embeddings.output")
+    ]
     full = [name for name in full if not name.endswith("feed_forward.output")]
     layers = layer_output_names(model.config.num_hidden_layers)
     REFERENCES.mkdir(parents=True, exist_ok=True)
@@ -209,7 +226,11 @@ def record_minilm() -> None:
 
     one = tokenizer.convert_tokens_to_ids("bank")
     one_token = {"input_ids": [[one]], "attention_mask": [[1]], "token_type_ids": [[0]]}
-    save("one_token", reference_tensors(model, {k: np.array(v, np.int32) for k, v in one_token.items()}, full), ["(id of bank alone)"])
+    save(
+        "one_token",
+        reference_tensors(model, {k: np.array(v, np.int32) for k, v in one_token.items()}, full),
+        ["(id of bank alone)"],
+    )
     for name, texts in FULL_TEXTS.items():
         save(name, reference_tensors(model, tokenize(tokenizer, texts), full), texts)
     for name, texts in LAYER_TEXTS.items():
@@ -225,7 +246,9 @@ def record_tiny() -> None:
     folder.mkdir(exist_ok=True)
     for seed, (name, sizes) in enumerate(TINY_MODELS.items()):
         torch.manual_seed(seed)
-        config = BertConfig(vocab_size=37, max_position_embeddings=19, type_vocab_size=3, initializer_range=0.5, **sizes)
+        config = BertConfig(
+            vocab_size=37, max_position_embeddings=19, type_vocab_size=3, initializer_range=0.5, **sizes
+        )
         model = BertModel(config)
         for parameter_name, parameter in model.named_parameters():
             # Nothing may be at its special initial value: a scale of one or a bias of zero would hide a swapped name.

@@ -36,10 +36,8 @@ def test_the_two_gelus_differ_by_less_than_a_thousandth_and_yet_differ():
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-@pytest.mark.parametrize("value", [-1e30, -100.0, 0.0, 100.0])
+@pytest.mark.parametrize("value", [-1e4, -100.0, 0.0, 100.0])
 def test_values_and_slopes_far_out_are_finite(name: str, value: float):
-    if name == "gelu_tanh" and abs(value) > 1e12:
-        pytest.skip("its cube leaves float32, in every implementation")
     function = ACTIVATION_FUNCTIONS[name]
     assert np.isfinite(function(jnp.float32(value)))
     assert np.isfinite(jax.grad(function)(jnp.float32(value)))

@@ -26,9 +26,7 @@ def attention_of(implementation: str = "explicit") -> Attention:
 
 def query_key_value() -> tuple[Array, Array, Array]:
     random = np.random.default_rng(0)
-    return tuple(
-        jnp.asarray(random.normal(size=(BATCH, HEADS, TOKENS, HEAD_DIM)) * 2.0, jnp.float32) for _ in range(3)
-    )
+    return tuple(jnp.asarray(random.normal(size=(BATCH, HEADS, TOKENS, HEAD_DIM)) * 2.0, jnp.float32) for _ in range(3))
 
 
 def bias_of(mask: np.ndarray) -> Array:
@@ -123,9 +121,7 @@ def test_looking_at_probabilities_forms_them_for_all_heads_at_once(monkeypatch: 
     seen = {}
     context = attention_of().attend(*parts, bias_of(MASK), lambda name, value: seen.setdefault(name, value), None)
     assert seen["probabilities"].shape == (BATCH, HEADS, TOKENS, TOKENS)
-    np.testing.assert_allclose(
-        context, attention_of().attend(*parts, bias_of(MASK), identity, None), atol=1e-6
-    )
+    np.testing.assert_allclose(context, attention_of().attend(*parts, bias_of(MASK), identity, None), atol=1e-6)
 
 
 @pytest.mark.parametrize("implementation", ["explicit", "fused"])
@@ -151,7 +147,9 @@ def test_scores_too_large_for_exp_stay_finite():
 
 def test_replaced_probabilities_are_obeyed():
     query, key, value = query_key_value()
-    each_its_own = Replace("probabilities", lambda probabilities: jnp.broadcast_to(jnp.eye(TOKENS), probabilities.shape))
+    each_its_own = Replace(
+        "probabilities", lambda probabilities: jnp.broadcast_to(jnp.eye(TOKENS), probabilities.shape)
+    )
     context = attention_of().attend(query, key, value, bias_of(MASK), each_its_own, None)
     np.testing.assert_array_equal(context, value)
 
@@ -176,11 +174,11 @@ def test_probabilities_handed_back_unchanged_change_no_bit(transform):
 def model_of(implementation: str) -> Bert:
     config = BertConfig(
         vocab_size=11,
-        hidden_size=HIDDEN,
+        hidden_size=12,
         num_hidden_layers=2,
-        num_attention_heads=HEADS,
-        intermediate_size=20,
-        max_position_embeddings=8,
+        num_attention_heads=4,
+        intermediate_size=17,
+        max_position_embeddings=9,
         initializer_range=0.5,
         attention_implementation=implementation,
     )
@@ -192,7 +190,8 @@ BATCH_OF_IDS = {"input_ids": np.array([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]]), "atte
 
 def test_a_fused_model_gives_what_the_explicit_one_gives():
     fused, explicit = (
-        np.asarray(model_of(implementation)(**BATCH_OF_IDS).last_hidden_state) for implementation in ("fused", "explicit")
+        np.asarray(model_of(implementation)(**BATCH_OF_IDS).last_hidden_state)
+        for implementation in ("fused", "explicit")
     )
     np.testing.assert_allclose(fused[MASK == 1], explicit[MASK == 1], atol=1e-5)
 

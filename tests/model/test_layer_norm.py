@@ -31,10 +31,10 @@ def expected(hidden: np.ndarray, layer_norm: LayerNorm) -> np.ndarray:
     return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + EPSILON) * scale + bias
 
 
-@settings(max_examples=15, deadline=None)
-@given(rows=st.integers(1, 5), hidden_size=st.integers(2, 40), seed=st.integers(0, 999), spread=st.floats(1e-2, 1e2))
-def test_rows_are_normalised_scaled_and_shifted(rows: int, hidden_size: int, seed: int, spread: float):
-    hidden = np.random.default_rng(seed).normal(0.0, spread, (rows, hidden_size)).astype(np.float32)
+@settings(max_examples=20, deadline=None)
+@given(hidden_size=st.sampled_from([2, 12, 33]), seed=st.integers(0, 999), spread=st.floats(1e-2, 1e2))
+def test_rows_are_normalised_scaled_and_shifted(hidden_size: int, seed: int, spread: float):
+    hidden = np.random.default_rng(seed).normal(0.0, spread, (4, hidden_size)).astype(np.float32)
     layer_norm = layer_norm_of(hidden_size)
     np.testing.assert_allclose(layer_norm(jnp.asarray(hidden)), expected(hidden, layer_norm), atol=2e-6)
 

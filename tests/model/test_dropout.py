@@ -1,0 +1,98 @@
+"""Dropout: off unless a key is given, at the configured rates, with a mask of its own in every place."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import Array
+
+from minibert import Bert, BertConfig
+from minibert.model import attention, embeddings, feed_forward
+from minibert.model.numerics import dropout, split_key
+
+IDS = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]])
+
+
+def small_model(*, hidden: float = 0.3, probabilities: float = 0.3) -> Bert:
+    config = BertConfig(
+        vocab_size=11,
+        hidden_size=12,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=17,
+        max_position_embeddings=9,
+        initializer_range=0.5,
+        hidden_dropout_prob=hidden,
+        attention_probs_dropout_prob=probabilities,
+    )
+    return Bert(config, rngs=nnx.Rngs(0))
+
+
+def hidden_states(model: Bert, key: Array | None = None) -> tuple[Array, ...]:
+    """Operation by operation, which spares these tests a compilation each."""
+    return model.forward(*[jnp.asarray(IDS % 2)] * 4, dropout_key=key, output_hidden_states=True).hidden_states
+
+
+def test_without_a_key_nothing_is_dropped():
+    with_rates, without = small_model(), small_model(hidden=0.0, probabilities=0.0)
+    np.testing.assert_array_equal(hidden_states(with_rates)[-1], hidden_states(without)[-1])
+
+
+def test_the_same_key_gives_the_same_result_and_another_key_another():
+    model = small_model()
+    first, again, other = (model(IDS, dropout_key=jax.random.key(seed)).last_hidden_state for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other, atol=1e-2)
+    assert not np.allclose(first, model(IDS).last_hidden_state, atol=1e-2)
+
+
+@pytest.mark.parametrize(("hidden", "probabilities"), [(0.3, 0.0), (0.0, 0.3)])
+def test_each_of_the_two_rates_works_alone(hidden: float, probabilities: float):
+    model = small_model(hidden=hidden, probabilities=probabilities)
+    dropped, kept = hidden_states(model, jax.random.key(0)), hidden_states(model)
+    changed = [not np.allclose(*states, atol=1e-3) for states in zip(dropped, kept, strict=True)]
+    assert changed == [hidden > 0.0, True, True]
+
+
+def test_rates_of_zero_drop_nothing_even_with_a_key():
+    model = small_model(hidden=0.0, probabilities=0.0)
+    np.testing.assert_array_equal(hidden_states(model, jax.random.key(0))[-1], hidden_states(model)[-1])
+
+
+def test_every_place_and_every_layer_draws_with_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    drawn: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+
+    def watched(values: Array, rate: float, key: Array | None) -> Array:
+        drawn.append((values.shape, tuple(jax.random.key_data(key).tolist())))
+        return dropout(values, rate, key)
+
+    for module in (attention, embeddings, feed_forward):
+        monkeypatch.setattr(module, "dropout", watched)
+    hidden_states(small_model(), jax.random.key(0))
+    assert [shape for shape, _ in drawn] == [(10, 12)] + [(2, 4, 5, 5), (10, 12), (10, 12)] * 2
+    assert len({key for _, key in drawn}) == len(drawn)
+
+
+def test_the_kept_values_keep_the_mean():
+    values = jnp.asarray(np.random.default_rng(0).normal(3.0, 1.0, 200_000), jnp.float32)
+    dropped = np.asarray(dropout(values, 0.3, jax.random.key(0)))
+    assert (dropped == 0.0).mean() == pytest.approx(0.3, abs=5e-3)
+    assert dropped.mean() == pytest.approx(float(values.mean()), rel=1e-2)
+    kept = dropped != 0.0
+    np.testing.assert_allclose(dropped[kept], np.asarray(values)[kept] / 0.7, rtol=1e-6)
+
+
+def test_a_rate_of_one_drops_everything():
+    np.testing.assert_array_equal(dropout(jnp.ones(50), 1.0, jax.random.key(0)), np.zeros(50))
+
+
+def test_the_probabilities_a_tap_sees_are_those_before_dropout():
+    seen = {}
+    small_model(hidden=0.0)(IDS, dropout_key=jax.random.key(0), tap=lambda name, value: seen.setdefault(name, value))
+    np.testing.assert_allclose(seen["layers.0.attention.probabilities"].sum(axis=-1), 1.0, atol=1e-6)
+
+
+def test_a_key_is_split_into_keys_that_differ_and_no_key_into_none():
+    assert split_key(None, 3) == [None, None, None]
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in split_key(jax.random.key(0), 3)}) == 3

@@ -1,0 +1,87 @@
+"""The live comparison with transformers on torch: MiniLM within the float32 floor, and random models of many sizes."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from minibert import Bert, load, record
+from minibert.verification import stored_references
+from minibert.verification.compare import BUDGET, real_positions
+
+pytestmark = pytest.mark.reference
+
+RECORDER = Path(__file__).parent.parent / "goldens" / "record_transformers.py"
+
+
+@pytest.fixture(scope="module")
+def recorder() -> ModuleType:
+    """The script that made the stored references."""
+    spec = importlib.util.spec_from_file_location("record_transformers", RECORDER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["batch", "full_512", "one_token", "pair", "single", "unicode"])
+def test_minilm_stays_within_the_floor_at_every_output(
+    minilm: Bert, minilm_folder: Path, recorder: ModuleType, record_property, name: str
+):
+    from transformers import BertModel
+
+    theirs = BertModel.from_pretrained(minilm_folder)
+    batch = next(reference.inputs for reference in stored_references("minilm-l6") if reference.path.stem == name)
+    _, truth = recorder.record_both(theirs, batch)
+    floor = recorder.float32_floor(theirs, batch, truth)
+    names = recorder.layer_output_names(minilm.config.num_hidden_layers)
+    ratios = {}
+    for name, values in record(minilm, batch, names).items():
+        real = real_positions(name, batch["attention_mask"], values.shape)
+        ratios[name] = np.abs(values - truth[name])[real].max() / floor[name]
+        record_property(name, f"{ratios[name]:.3f}")
+    assert list(ratios) == names
+    assert max(ratios.values()) <= BUDGET, ratios
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_random_model_gives_transformers_last_hidden_state(tmp_path: Path, seed: int):
+    import torch
+    from transformers import BertConfig, BertModel
+
+    random = np.random.default_rng(seed)
+    heads = int(random.integers(1, 6))
+    tokens = int(random.integers(1, 12))
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=int(random.integers(5, 60)),
+        hidden_size=heads * int(random.integers(2, 9)),
+        num_hidden_layers=int(random.integers(1, 4)),
+        num_attention_heads=heads,
+        intermediate_size=int(random.integers(1, 50)),
+        hidden_act=str(random.choice(["gelu", "gelu_new", "relu", "silu"])),
+        max_position_embeddings=int(random.integers(tokens, 20)),
+        type_vocab_size=int(random.integers(1, 4)),
+        layer_norm_eps=float(random.choice([1e-12, 1e-5])),
+        initializer_range=0.3,
+    )
+    theirs = BertModel(config).eval()
+    for parameter in theirs.parameters():
+        if parameter.ndim == 1:
+            parameter.data += 0.3 * torch.randn_like(parameter)
+    theirs.save_pretrained(tmp_path)
+    shape = (int(random.integers(1, 5)), tokens)
+    batch = {
+        "input_ids": random.integers(0, config.vocab_size, shape),
+        "attention_mask": (np.arange(tokens) < random.integers(1, tokens + 1, (shape[0], 1))).astype(int),
+        "token_type_ids": random.integers(0, config.type_vocab_size, shape),
+    }
+    with torch.no_grad():
+        expected = theirs(**{name: torch.tensor(array) for name, array in batch.items()})
+    output = load(tmp_path)(**batch)
+    real = batch["attention_mask"] == 1
+    np.testing.assert_allclose(
+        np.asarray(output.last_hidden_state)[real], expected.last_hidden_state.numpy()[real], atol=2e-5, rtol=0.0
+    )
+    np.testing.assert_allclose(output.pooler_output, expected.pooler_output.numpy(), atol=2e-5, rtol=0.0)

@@ -1,0 +1,219 @@
+"""What a comparison finds, what it leaves out of account, and what it refuses."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minibert import Trace, TraceError, compare, load, record
+from minibert.verification import Reference, Report, Row
+from minibert.verification.compare import BUDGET, cosine, real_positions, worst_of
+
+GELU = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return Reference.read(GELU / "reference.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trace(reference: Reference) -> Trace:
+    return record(load(GELU), reference.inputs)
+
+
+def first_disagreement_with(reference: Reference, **overrides: object) -> str:
+    report = compare(record(load(GELU, **overrides), reference.inputs), reference)
+    assert not report.agrees
+    return report.first_disagreement.name
+
+
+def row(*, error: float = 1e-7, floor: float = 1e-7, name: str = "layers.0.output") -> Row:
+    return Row(name, max_abs_error=error, floor=floor, error_over_rms=error, cosine=1.0)
+
+
+def test_the_tanh_form_of_gelu_parts_at_the_first_activation(reference: Reference):
+    assert first_disagreement_with(reference, hidden_act="gelu_tanh") == "layers.0.feed_forward.activation"
+
+
+def test_another_epsilon_parts_at_the_first_layer_norm(reference: Reference):
+    assert first_disagreement_with(reference, layer_norm_eps=1e-5) == "embeddings.output"
+
+
+def test_operands_of_fewer_bits_part_at_the_first_product(reference: Reference):
+    assert first_disagreement_with(reference, dtype="bfloat16") == "layers.0.attention.query"
+
+
+def test_nothing_parts_where_everything_agrees(reference: Reference, trace: Trace):
+    report = compare(trace, reference)
+    assert report.agrees
+    assert report.first_disagreement is None
+
+
+def test_a_mapping_and_a_path_do_as_well(reference: Reference, trace: Trace):
+    assert compare(dict(trace), str(reference.path)) == compare(trace, reference)
+
+
+def test_the_truth_has_no_error_at_all(reference: Reference):
+    report = compare(reference.truth, reference)
+    assert {row.max_abs_error for row in report.rows} == {0.0}
+    assert {row.ratio for row in report.rows} == {0.0}
+    assert min(row.cosine for row in report.rows) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_the_references_own_float32_agrees_with_its_truth(reference: Reference):
+    assert compare(reference.float32, reference).agrees
+
+
+def test_the_error_and_its_ratio_are_those_of_the_worst_value(reference: Reference):
+    wrong = {"layers.0.output": reference.truth["layers.0.output"].copy()}
+    wrong["layers.0.output"][0, 2, 3] += 0.25
+    (row,) = compare(wrong, reference).rows
+    truth = reference.truth["layers.0.output"][reference.inputs["attention_mask"] == 1]
+    assert row.max_abs_error == pytest.approx(0.25)
+    assert row.ratio == pytest.approx(0.25 / reference.floor["layers.0.output"])
+    assert row.error_over_rms == pytest.approx(0.25 / np.sqrt((truth**2).mean()))
+    assert row.cosine < 1.0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_is_no_number_never_agrees(reference: Reference, value: float):
+    wrong = {name: values.copy() for name, values in reference.truth.items()}
+    wrong["layers.1.output"][0, 0, 0] = value
+    report = compare(wrong, reference)
+    assert report.first_disagreement.name == "layers.1.output"
+    assert report.first_disagreement.ratio == math.inf
+
+
+def test_garbage_at_padded_positions_changes_nothing(reference: Reference, trace: Trace):
+    mask = reference.inputs["attention_mask"]
+    dirty = {name: values.copy() for name, values in trace.items()}
+    for name, values in dirty.items():
+        values[~real_positions(name, mask, values.shape)] = math.nan
+    padded = [name for name, values in dirty.items() if np.isnan(values).any()]
+    assert padded == [name for name in trace if not name.startswith("pooler.")]
+    assert compare(dirty, reference) == compare(dict(trace), reference)
+
+
+@pytest.mark.parametrize("name", ["input_ids", "attention_mask", "token_type_ids"])
+def test_a_trace_of_other_inputs_is_refused(reference: Reference, trace: Trace, name: str):
+    other = Trace(trace.values_by_name, trace.inputs | {name: 1 - np.minimum(trace.inputs[name], 1)})
+    with pytest.raises(TraceError, match=f"the trace's {name} is not that of"):
+        compare(other, reference)
+
+
+def test_a_trace_of_fewer_texts_is_refused(reference: Reference, trace: Trace):
+    with pytest.raises(TraceError, match="input_ids"):
+        compare(Trace(trace, {name: values[:1] for name, values in trace.inputs.items()}), reference)
+
+
+@pytest.mark.parametrize("cut", [np.s_[:, :3], np.s_[:, :, :5], np.s_[0]])
+def test_an_array_of_another_shape_is_refused(reference: Reference, cut: object):
+    with pytest.raises(TraceError, match="layers.0.output has shape"):
+        compare({"layers.0.output": reference.truth["layers.0.output"][cut]}, reference)
+
+
+def test_without_a_common_name_there_is_nothing_to_compare(reference: Reference, trace: Trace):
+    with pytest.raises(TraceError, match="no intermediate in common"):
+        compare({"layers.7.output": trace["layers.0.output"]}, reference)
+
+
+def test_where_few_positions_were_kept_the_others_are_left_out(reference: Reference):
+    kept = np.array([0, 3], np.int32)
+    name = "layers.0.output"
+    few = replace(reference, positions=kept, truth={name: reference.truth[name][:, kept]})
+    ours = reference.truth[name].copy()
+    ours[:, [1, 2, 4, 5]] = math.nan
+    assert compare({name: ours}, few).rows[0].max_abs_error == 0.0
+
+
+def test_fewer_tokens_than_the_kept_positions_are_refused(reference: Reference):
+    kept = np.array([0, 3], np.int32)
+    name = "layers.0.output"
+    few = replace(reference, positions=kept, truth={name: reference.truth[name][:, kept]})
+    with pytest.raises(TraceError, match="has shape"):
+        compare({name: reference.truth[name][:, :3]}, few)
+
+
+def test_a_row_agrees_up_to_the_budget():
+    assert BUDGET == 1.5
+    assert row(error=1.5, floor=1.0).agrees
+    assert not row(error=1.5000001, floor=1.0).agrees
+
+
+def test_where_the_reference_is_exact_nothing_but_exact_agrees():
+    assert row(error=0.0, floor=0.0).agrees
+    assert row(error=0.0, floor=0.0).ratio == 0.0
+    assert not row(error=1e-30, floor=0.0).agrees
+    assert row(error=1e-30, floor=0.0).ratio == math.inf
+
+
+def test_the_worst_of_several_reports_is_taken_name_by_name():
+    first = Report((row(error=2.0, floor=1.0, name="a"), row(error=1.0, floor=1.0, name="b")))
+    second = Report((row(error=3.0, floor=2.0, name="a"), row(error=3.0, floor=1.0, name="b")))
+    assert worst_of([first, second]).rows == (first.rows[0], second.rows[1])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_nan_is_worse_than_any_number(order: int):
+    reports = [Report((row(error=error, floor=1.0),)) for error in (5.0, math.nan, 7.0)]
+    (worst,) = worst_of(reports[::order]).rows
+    assert math.isnan(worst.max_abs_error)
+    assert not worst.agrees
+
+
+def test_a_printed_report_shows_every_row_and_its_verdict():
+    lines = str(Report((row(name="embeddings.output"), row(error=4e-7, name="layers.0.output")))).splitlines()
+    assert len(lines) == 3
+    assert lines[1].split()[0] == "embeddings.output"
+    assert lines[1].endswith("agrees")
+    assert lines[2].startswith("layers.0.output ")
+    assert "4.00e-07" in lines[2]
+    assert " 4.00 " in lines[2]
+    assert lines[2].endswith("PARTS")
+
+
+def test_a_report_with_nan_can_be_printed():
+    assert "nan" in str(Report((row(error=math.nan),)))
+
+
+def test_of_scores_query_and_key_must_be_real():
+    mask = np.array([[1, 1, 0]])
+    real = real_positions("layers.0.attention.scores", mask, (1, 2, 3, 3))
+    np.testing.assert_array_equal(real[0, 1], [[True, True, False], [True, True, False], [False] * 3])
+
+
+def test_of_query_key_and_value_whole_tokens_are_real():
+    real = real_positions("layers.0.attention.key", np.array([[1, 0]]), (1, 3, 2, 4))
+    np.testing.assert_array_equal(real[0, 2], [[True] * 4, [False] * 4])
+
+
+def test_of_hidden_states_the_kept_positions_are_real_where_the_mask_is():
+    real = real_positions("layers.0.output", np.array([[1, 1, 0, 0]]), (1, 2, 5), np.array([1, 2]))
+    np.testing.assert_array_equal(real[0], [[True] * 5, [False] * 5])
+
+
+def test_the_pooled_output_is_real_throughout():
+    assert real_positions("pooler.output", np.array([[1, 0]]), (1, 5)).all()
+
+
+NUMBERS = st.lists(
+    st.floats(-100.0, 100.0).filter(lambda value: value == 0.0 or abs(value) > 1e-3), min_size=3, max_size=3
+)
+
+
+@given(vector=NUMBERS.filter(any), scale=st.floats(0.1, 10.0))
+def test_the_cosine_sees_direction_only(vector: list[float], scale: float):
+    assert cosine(np.array(vector), scale * np.array(vector)) == pytest.approx(1.0)
+    assert cosine(np.array(vector), -scale * np.array(vector)) == pytest.approx(-1.0)
+
+
+def test_the_cosine_with_zero():
+    zero, one = np.zeros(2), np.array([1.0, 0.0])
+    assert cosine(zero, zero) == 1.0
+    assert cosine(zero, one) == 0.0
+    assert cosine(one, np.array([0.0, 2.0])) == 0.0
