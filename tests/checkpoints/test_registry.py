@@ -203,12 +203,3 @@ def test_a_missing_registry_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(registry_module, "weights_folder", lambda: tmp_path / "nowhere")
     with pytest.raises(FetchError, match="cannot be read"):
         registry()
-
-
-def test_importing_registry_and_download_loads_no_heavy_library() -> None:
-    code = (
-        "import sys, minibert.checkpoints.download, minibert.checkpoints.registry; "
-        "print(sorted({'jax', 'rich', 'huggingface_hub', 'numpy'} & set(sys.modules)))"
-    )
-    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert outcome.stdout.strip() == "[]"

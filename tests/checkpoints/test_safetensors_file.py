@@ -34,8 +34,8 @@ DTYPES = {
     "uint8": np.uint8,
     "bool": np.bool_,
 }
-# Where our reader is stricter than the library on purpose: a key given twice has two meanings, and an entry that is a list,
-# or has further keys, is something that no writer writes.
+# Where our reader is stricter than the library on purpose: a key given twice has two meanings, and an entry that is a
+# list, or has further keys, is something that no writer writes.
 STRICTER = ("is given twice", "is not exactly dtype, shape and data_offsets", "__metadata__ is not a table of strings")
 
 
@@ -330,7 +330,7 @@ def test_the_small_file_cut_at_any_byte_is_an_error(folder: Path):
             pytest.fail(f"cut to {length} bytes")
 
 
-@pytest.mark.parametrize("mask", [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xFF])
+@pytest.mark.parametrize("mask", [0x01, 0x02, 0x08, 0x20, 0x80, 0xFF])
 def test_with_any_byte_flipped_the_small_file_is_an_error_or_what_the_library_reads(folder: Path, mask: int):
     problems = {}
     for index, byte in enumerate(SMALL):

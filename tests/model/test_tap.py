@@ -85,9 +85,11 @@ def test_a_trace_of_a_model_without_pooler_has_no_pooler_names():
     assert list(record(model, {"input_ids": IDS})) == intermediate_names(2, pooler=False)
 
 
-def test_recording_a_golden_model_changes_no_bit(tiny_folder: Path):
-    model = load(tiny_folder)
-    batch = Reference.read(tiny_folder / "reference.safetensors").inputs
+@pytest.mark.parametrize("name", ["gelu", "relu"])
+def test_recording_a_golden_model_changes_no_bit(name: str):
+    folder = Path(__file__).parent.parent / "goldens" / "tiny" / name
+    model = load(folder)
+    batch = Reference.read(folder / "reference.safetensors").inputs
     output = model(**batch, output_hidden_states=True)
     trace = record(model, batch)
     for name, state in zip(output_names(model), output.hidden_states, strict=True):

@@ -1,0 +1,162 @@
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minibert.cli.main import main
+
+FILMS_AND_CARS = (
+    "That movie was absolutely fantastic.",
+    "This film is creative and surprising.",
+    "Ford is an American multinational automaker.",
+)
+
+
+@pytest.fixture(autouse=True)
+def no_compilation_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The commands switch it on for the whole process; here the other tests must not find it on.
+    monkeypatch.setattr("minibert.cli.main.keep_compiled_programs", lambda: None)
+
+
+def standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_verify_shows_every_layer_and_returns_0(minilm_folder, capsys):
+    assert main(["verify", "minilm-l6"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("embeddings.output", *(f"layers.{layer}.output" for layer in range(6)), "pooler.output"):
+        assert name in shown
+    assert "PARTS" not in shown
+
+
+def test_verify_returns_1_and_names_the_layer_where_a_changed_model_parts(minilm_folder, monkeypatch, capsys):
+    from minibert.checkpoints.loading import load
+
+    def load_with_a_fault(folder):
+        model = load(folder)
+        bias = model.encoder.layers[2].attention.query.bias
+        bias.set_value(bias.get_value() + 1e-3)
+        return model
+
+    monkeypatch.setattr("minibert.cli.verify.load", load_with_a_fault)
+    assert main(["verify"]) == 1
+    assert "PARTS from its references, first at layers.2.output" in capsys.readouterr().out
+
+
+def test_verify_refuses_weights_that_the_references_were_not_recorded_from(tiny_folder, minilm_folder, monkeypatch, capsys):
+    monkeypatch.setattr("minibert.cli.verify.resolve", lambda name: tiny_folder)
+    assert main(["verify", "minilm-l6"]) == 2
+    assert "was recorded from weights with sha256" in capsys.readouterr().err
+
+
+def test_verify_says_when_there_are_no_references(capsys):
+    assert main(["verify", "bert-base-uncased"]) == 2
+    assert "no stored references for 'bert-base-uncased'" in capsys.readouterr().err
+
+
+def test_embed_shows_how_similar_texts_are(minilm_folder, capsys):
+    assert main(["embed", *FILMS_AND_CARS]) == 0
+    assert "cosine" in capsys.readouterr().out
+
+
+def test_embed_writes_npy_npz_and_jsonl_with_the_same_vectors(minilm_folder, tmp_path):
+    for suffix in ("npy", "npz", "jsonl"):
+        assert main(["embed", *FILMS_AND_CARS, "--output", str(tmp_path / f"vectors.{suffix}")]) == 0
+    vectors = np.load(tmp_path / "vectors.npy")
+    archive = np.load(tmp_path / "vectors.npz")
+    rows = [json.loads(line) for line in (tmp_path / "vectors.jsonl").read_text().splitlines()]
+    assert vectors.shape == (3, 384)
+    assert vectors.dtype == np.float32
+    assert np.array_equal(archive["vectors"], vectors)
+    assert archive["texts"].tolist() == list(FILMS_AND_CARS)
+    assert np.array_equal(np.array([row["vector"] for row in rows], np.float32), vectors)
+    assert [row["text"] for row in rows] == list(FILMS_AND_CARS)
+
+
+def test_embed_reads_a_text_a_line_from_standard_input(minilm_folder, tmp_path, monkeypatch):
+    standard_input(monkeypatch, "first\r\nzweite Zeile é\n\nlast".encode())
+    assert main(["embed", "-", "--output", str(tmp_path / "vectors.jsonl")]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "vectors.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == ["first", "zweite Zeile é", "", "last"]
+
+
+def test_embed_warns_of_texts_that_were_cut(minilm_folder, capsys):
+    assert main(["embed", "word " * 300, "short"]) == 0
+    assert "1 of 2 texts were cut at 256 tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"", "standard input is empty"), (b"good\n\xff\xfe\n", "not UTF-8 in line 2")]
+)
+def test_embed_refuses_input_that_is_no_text(minilm_folder, data, message, monkeypatch, capsys):
+    standard_input(monkeypatch, data)
+    assert main(["embed", "-"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_embed_refuses_an_output_it_cannot_write_in_one_sentence(minilm_folder, tmp_path, capsys):
+    for output, message in {
+        str(tmp_path / "vectors.csv"): "expected one of .npy, .npz, .jsonl",
+        str(tmp_path / "absent" / "vectors.npy"): "cannot be written: No such file or directory",
+    }.items():
+        assert main(["embed", "text", "--output", output]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(minilm_folder, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "vectors.npy"
+    path.write_bytes(b"before")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["embed", "text", "--output", str(path)]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("vectors.npy", b"before")]
+
+
+def test_inspect_shows_activation_dtype_format_and_counts(minilm_folder, capsys):
+    assert main(["inspect", str(minilm_folder)]) == 0
+    shown = capsys.readouterr().out
+    for fact in ("gelu_erf", "float32", "safetensors, 1 file, 90.9 MB", "22,713,216", "11,918,592", "30,522"):
+        assert fact in shown
+
+
+def test_inspect_names_the_tanh_gelu(capsys):
+    assert main(["inspect", str(Path(__file__).parent.parent / "goldens" / "tiny" / "gelu_new")]) == 0
+    assert "gelu_tanh" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_an_unknown_name_is_one_sentence_and_status_2(command, capsys):
+    assert main([command, "minilm-l7"]) == 2
+    error = capsys.readouterr().err
+    assert "minilm-l7" in error
+    assert "Traceback" not in error
+
+
+def test_a_folder_without_a_configuration_is_named(tmp_path, capsys):
+    assert main(["inspect", str(tmp_path)]) == 2
+    assert f"{tmp_path} holds neither config.json nor bert_config.json" in capsys.readouterr().err
+
+
+def test_an_unforeseen_error_is_no_bare_traceback(monkeypatch, capsys):
+    def broken(*_):
+        raise RuntimeError("surprise")
+
+    monkeypatch.setattr("minibert.cli.inspect.resolve", broken)
+    assert main(["inspect", "minilm-l6"]) == 3
+    assert "a bug in minibert" in capsys.readouterr().err
+
+
+def test_usage_errors_have_status_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["unheard-of"])
+    assert stop.value.code == 2
