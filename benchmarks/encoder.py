@@ -145,9 +145,7 @@ def compare_case(case: str, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = checkpoint_for(case, Path(folder))
         ours = minibert.load(checkpoint)
-        peers = {
-            name: BertModel.from_pretrained(checkpoint, attn_implementation=name).eval() for name in ("sdpa", "eager")
-        }
+        peers = {name: BertModel.from_pretrained(checkpoint, attn_implementation=name).eval() for name in ("sdpa", "eager")}
     ids = np.random.default_rng(0).integers(0, ours.config.vocab_size, (texts, tokens)).astype(np.int32)
     batch = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
     torch_batch = {name: torch.tensor(array).long() for name, array in batch.items()}
@@ -175,9 +173,7 @@ def compare_case(case: str, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--rounds", type=int, default=25, help="rounds that count, for each case (default: %(default)s)"
-    )
+    parser.add_argument("--rounds", type=int, default=25, help="rounds that count, for each case (default: %(default)s)")
     rounds = parser.parse_args().rounds
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -104,9 +104,7 @@ class BertConfig:
             candidates = [file / "config.json", file / "bert_config.json"]
             found = [candidate for candidate in candidates if candidate.exists()]
             if not found:
-                raise ConfigError(
-                    f"{file} holds neither config.json nor bert_config.json; a checkpoint folder needs one of them"
-                )
+                raise ConfigError(f"{file} holds neither config.json nor bert_config.json; a checkpoint folder needs one of them")
             file = found[0]
         values = read_json_object(file, error=ConfigError, max_bytes=1 << 20)
         try:
@@ -122,12 +120,7 @@ class BertConfig:
 
         Raises ConfigError for a missing size, and for a key that could change the numbers and is not implemented.
         """
-        if values.get("model_type", "bert") != "bert":
-            raise ConfigError(f"model_type is {values['model_type']!r}; minibert implements 'bert' only")
-        for key, accepted in HF_FIXED_KEYS.items():
-            if key in values and values[key] not in accepted:
-                raise ConfigError(f"{key} is {values[key]!r}; minibert implements {accepted[0]!r} only")
-        return cls._from_dialect(values, HF_ACTIVATIONS, set(HF_FIXED_KEYS) | HF_HARMLESS_KEYS, overrides)
+        return cls._from_dialect(values, HF_ACTIVATIONS, overrides)
 
     @classmethod
     def from_google(cls, values: dict[str, Any], **overrides: Any) -> "BertConfig":
@@ -136,17 +129,18 @@ class BertConfig:
         Source: google-research/bert, modeling.py, BertConfig and gelu (tanh since commit bee6030, 2019-02-07); its
         layer_norm epsilon is 1e-12 in the code. Raises ConfigError as `from_hf` does.
         """
-        return cls._from_dialect(values, GOOGLE_ACTIVATIONS, HF_HARMLESS_KEYS, overrides)
+        return cls._from_dialect(values, GOOGLE_ACTIVATIONS, overrides)
 
     @classmethod
-    def _from_dialect(
-        cls, values: dict[str, Any], activations: dict[str, str], known_keys: set[str], overrides: dict[str, Any]
-    ) -> "BertConfig":
+    def _from_dialect(cls, values: dict[str, Any], activations: dict[str, str], overrides: dict[str, Any]) -> "BertConfig":
+        for key, accepted in FIXED_KEYS.items():
+            if key in values and values[key] not in accepted:
+                raise ConfigError(f"{key} is {values[key]!r}; minibert implements {accepted[0]!r} only")
         own = {field.name for field in dataclasses.fields(cls)} - OUR_FIELDS
         missing = [name for name in REQUIRED_KEYS if name not in values and name not in overrides]
         if missing:
             raise ConfigError(f"the configuration lacks {', '.join(missing)}; without it the model's shape is unknown")
-        unknown = sorted(set(values) - own - known_keys)
+        unknown = sorted(set(values) - own - set(FIXED_KEYS) - HARMLESS_KEYS)
         if unknown:
             raise ConfigError(
                 f"the configuration has {', '.join(f'{key} = {values[key]!r}' for key in unknown)}, which minibert does "
@@ -207,7 +201,7 @@ REQUIRED_KEYS = (
 )
 
 # Keys that would change the numbers if they had another value: the first is what minibert implements.
-HF_FIXED_KEYS: dict[str, tuple[Any, ...]] = {
+FIXED_KEYS: dict[str, tuple[Any, ...]] = {
     "model_type": ("bert",),
     "position_embedding_type": ("absolute", None),
     "is_decoder": (False, None),
@@ -221,7 +215,7 @@ HF_FIXED_KEYS: dict[str, tuple[Any, ...]] = {
 
 # Keys that cannot change what the encoder computes: bookkeeping, settings of heads and of text generation, and Google's
 # pooler_* keys, which neither reference reads. `auto_map` names code to run; minibert runs none.
-HF_HARMLESS_KEYS = {
+HARMLESS_KEYS = {
     "_attn_implementation_autoset",
     "_name_or_path",
     "_num_labels",
@@ -230,7 +224,6 @@ HF_HARMLESS_KEYS = {
     "bos_token_id",
     "chunk_size_feed_forward",
     "classifier_dropout",
-    "directionality",
     "dtype",
     "eos_token_id",
     "finetuning_task",
@@ -239,7 +232,6 @@ HF_HARMLESS_KEYS = {
     "label2id",
     "language",
     "mask_token_id",
-    "model_type",
     "name",
     "num_labels",
     "output_attentions",

@@ -66,8 +66,7 @@ GOOGLE_BASE = {
 OFFICIAL = {
     "uncased": BERT_BASE,
     "cased": BERT_BASE | {"vocab_size": 28996},
-    "large": BERT_BASE
-    | {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 24},
+    "large": BERT_BASE | {"hidden_size": 1024, "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 24},
     "multilingual": BERT_BASE | POOLER_KEYS | {"vocab_size": 119547},
     "chinese": BERT_BASE | POOLER_KEYS | {"vocab_size": 21128},
     "saved by version 5": BERT_BASE
@@ -297,9 +296,7 @@ def test_fields_of_ours_are_no_keys_of_a_file(key: str):
 
 
 def test_overrides_replace_what_the_file_says(tmp_path: Path):
-    config = BertConfig.read(
-        write(tmp_path, BERT_BASE), hidden_act="gelu_tanh", dtype="bfloat16", hidden_dropout_prob=0
-    )
+    config = BertConfig.read(write(tmp_path, BERT_BASE), hidden_act="gelu_tanh", dtype="bfloat16", hidden_dropout_prob=0)
     assert config == BertConfig(hidden_act="gelu_tanh", dtype="bfloat16", hidden_dropout_prob=0.0)
 
 
@@ -371,7 +368,7 @@ def test_the_width_of_a_head_is_its_share_of_the_hidden_size():
 JSON_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just([]) | st.just({})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from(sorted(BERT_BASE)) | st.text(max_size=5), value=JSON_VALUES)
 def test_any_value_of_any_key_ends_as_a_configuration_or_as_our_error(key: str, value: Any):
     try:

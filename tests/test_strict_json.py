@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert.errors import ConfigError, MinibertError
@@ -101,12 +101,14 @@ def test_the_same_key_in_two_objects_is_sound():
     assert parse(b'{"a":{"b":1},"c":{"b":2}}') == {"a": {"b": 1}, "c": {"b": 2}}
 
 
+@settings(deadline=None)
 @given(value=VALUES, ascii_only=st.booleans(), indent=st.none() | st.integers(0, 2))
 def test_sound_json_is_read_as_the_standard_library_reads_it(value: Any, ascii_only: bool, indent: int | None):
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     assert parse_json(text.encode(), "notes.json", error=ConfigError) == json.loads(text)
 
 
+@settings(deadline=None)
 @given(data=st.binary() | st.text(alphabet='{}[]":,\\ue1-.0 \ud7ff😀').map(str.encode))
 def test_any_bytes_end_as_a_value_or_as_our_error(data: bytes):
     try:

@@ -37,9 +37,7 @@ def unpack(archive: Path, wanted: Mapping[str, Path], sizes: Mapping[str, int | 
         with archive.open("rb") as stream, zipfile.ZipFile(stream) as opened:
             members = {_checked_name(archive, member): member for member in opened.infolist()}
             if len({name.casefold() for name in members}) != len(opened.infolist()):
-                raise FetchError(
-                    f"{archive.name} holds two members of one name, so that readers disagree on which one counts"
-                )
+                raise FetchError(f"{archive.name} holds two members of one name, so that readers disagree on which one counts")
             starts = _check_layout(archive, stream, list(members.values()), opened.start_dir)
             for name, target in wanted.items():
                 if name not in members:
@@ -63,23 +61,17 @@ def _checked_name(archive: Path, member: zipfile.ZipInfo) -> str:
     if member.flag_bits & _ENCRYPTED:
         raise FetchError(f"{archive.name}: the member {name} is marked as encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise FetchError(
-            f"{archive.name}: the member {name} uses compression method {member.compress_type}, not deflate"
-        )
+        raise FetchError(f"{archive.name}: the member {name} uses compression method {member.compress_type}, not deflate")
     return name
 
 
-def _check_layout(
-    archive: Path, stream: BinaryIO, members: list[zipfile.ZipInfo], directory_start: int
-) -> dict[str, int]:
+def _check_layout(archive: Path, stream: BinaryIO, members: list[zipfile.ZipInfo], directory_start: int) -> dict[str, int]:
     """Where each member's data starts, after checking that the members tile the file up to its central directory."""
     starts: dict[str, int] = {}
     allowed_positions = {0}
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset not in allowed_positions:
-            raise FetchError(
-                f"{archive.name}: the member {member.orig_filename} overlaps another or follows hidden bytes"
-            )
+            raise FetchError(f"{archive.name}: the member {member.orig_filename} overlaps another or follows hidden bytes")
         data_start = _check_local_header(archive, stream, member)
         starts[member.orig_filename] = data_start
         end = data_start + member.compress_size
@@ -127,9 +119,7 @@ def _check_size(archive: Path, member: zipfile.ZipInfo, registered: int | None) 
 
 def _inflate(archive: Path, stream: BinaryIO, member: zipfile.ZipInfo, start: int, target: Path) -> None:
     """Write the member's bytes to `target`, counting the real output against the declared size and checking the CRC."""
-    damaged = FetchError(
-        f"{archive.name}: the member {member.orig_filename} is damaged: its bytes, size and CRC disagree"
-    )
+    damaged = FetchError(f"{archive.name}: the member {member.orig_filename} is damaged: its bytes, size and CRC disagree")
     stored = member.compress_type == zipfile.ZIP_STORED
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     stream.seek(start)

@@ -65,9 +65,7 @@ def fetch(name: str, *, progress: Progress | None = None, force: bool = False) -
         raise FetchError(_explain(problem, entry, target)) from problem
 
 
-def _fetch_into(
-    work: Path, entry: Entry, target: Path, notes: list[str], progress: Progress | None, force: bool
-) -> FetchResult:
+def _fetch_into(work: Path, entry: Entry, target: Path, notes: list[str], progress: Progress | None, force: bool) -> FetchResult:
     checkpoint = work / "checkpoint"
     checkpoint.mkdir()
     source = entry.source
@@ -82,9 +80,7 @@ def _fetch_into(
         stated = outcome.stated
         origin = f"{source.repository}@{outcome.commit}"
         if source.revision is None:
-            notes.append(
-                f"nothing pins {source.repository}: its main branch was taken as it is now, commit {outcome.commit}"
-            )
+            notes.append(f"nothing pins {source.repository}: its main branch was taken as it is now, commit {outcome.commit}")
     verdicts = check_new(checkpoint, entry, stated)
     write_record(checkpoint, origin, verdicts)
     _sync(checkpoint, [*(file.name for file in entry.files), RECORD])
@@ -228,9 +224,7 @@ def _explain(problem: OSError, entry: Entry, target: Path) -> str:
     reason = problem.strerror or str(problem)
     if problem.errno in _NO_ROOM:
         size = entry.source.size + (entry.size or 0) if isinstance(entry.source, PackageSource) else entry.size
-        needed = (
-            f"about {2 * size >> 20 or 1:,} MiB are needed while it is fetched" if size else "its size is not known"
-        )
+        needed = f"about {2 * size >> 20 or 1:,} MiB are needed while it is fetched" if size else "its size is not known"
         return (
             f"no room for the checkpoint {entry.name} in {target.parent} ({reason}): {needed}; free some, or set "
             "MINIBERT_HOME to a folder on another disk"

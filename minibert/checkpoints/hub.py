@@ -47,9 +47,7 @@ def download(source: HubSource, files: tuple[File, ...], work: Path, folder: Pat
     stated: dict[str, str] = {}
     for file in files:
         try:
-            url = huggingface_hub.hf_hub_url(
-                source.repository, file.name, revision=revision or "main", endpoint=endpoint
-            )
+            url = huggingface_hub.hf_hub_url(source.repository, file.name, revision=revision or "main", endpoint=endpoint)
             facts = huggingface_hub.get_hf_file_metadata(url, endpoint=endpoint)
             revision = _same_commit(revision, facts.commit_hash, url)
             if facts.etag and _SHA256.fullmatch(facts.etag):
@@ -89,9 +87,7 @@ def bytes_so_far(work: Path) -> int:
 def _same_commit(revision: str | None, commit: str | None, url: str) -> str:
     """The commit that the server answers for; FetchError if it names none or another than the pinned one."""
     if commit is None or not _COMMIT.fullmatch(commit):
-        raise FetchError(
-            f"{url} was answered by a server that names no commit, so it is no hub; check HF_ENDPOINT and proxies"
-        )
+        raise FetchError(f"{url} was answered by a server that names no commit, so it is no hub; check HF_ENDPOINT and proxies")
     if revision is not None and commit != revision:
         raise FetchError(f"{url} was answered for commit {commit}, the registry pins {revision}; check HF_ENDPOINT")
     return commit

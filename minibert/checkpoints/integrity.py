@@ -120,9 +120,7 @@ def _check_form(path: Path) -> None:
         start = stream.read(512)
     if not start.strip() or start.lstrip().lower().startswith(_IMPOSTORS):
         found = "nothing" if not start.strip() else repr(start.lstrip()[:40].decode("latin-1"))
-        raise FetchError(
-            f"{path.name} holds {found}, not the file: a proxy or mirror sent something else; try another network"
-        )
+        raise FetchError(f"{path.name} holds {found}, not the file: a proxy or mirror sent something else; try another network")
     if path.suffix == ".json":
         read_json_object(path, error=FetchError)
     elif path.suffix == ".safetensors":
@@ -130,9 +128,7 @@ def _check_form(path: Path) -> None:
     elif path.suffix == ".txt":
         _check_text(path)
     elif path.suffix == ".bin" and not (start.startswith(b"\x80\x02") or zipfile.is_zipfile(path)):
-        raise FetchError(
-            f"{path.name} is neither a whole zip nor an old torch file: half of it, or something else, arrived"
-        )
+        raise FetchError(f"{path.name} is neither a whole zip nor an old torch file: half of it, or something else, arrived")
 
 
 def _check_safetensors(path: Path, start: bytes) -> None:
@@ -140,9 +136,7 @@ def _check_safetensors(path: Path, start: bytes) -> None:
     size = path.stat().st_size
     length = int.from_bytes(start[:8], "little")
     if not 2 <= length <= min(_MAX_HEADER, size - 8):
-        raise FetchError(
-            f"{path.name} claims a header of {length:,} bytes in a file of {size:,}: no whole safetensors file"
-        )
+        raise FetchError(f"{path.name} claims a header of {length:,} bytes in a file of {size:,}: no whole safetensors file")
     with path.open("rb") as stream:
         stream.seek(8)
         header = parse_json_object(stream.read(length), path.name, error=FetchError)
@@ -150,9 +144,7 @@ def _check_safetensors(path: Path, start: bytes) -> None:
     ends = [pair[1] for pair in offsets if isinstance(pair, list) and len(pair) == 2 and type(pair[1]) is int]
     expected = 8 + length + max(ends, default=0)
     if expected != size:
-        raise FetchError(
-            f"{path.name} has {size:,} bytes, its own header calls for {expected:,}: it did not arrive whole"
-        )
+        raise FetchError(f"{path.name} has {size:,} bytes, its own header calls for {expected:,}: it did not arrive whole")
 
 
 def _check_text(path: Path) -> None:

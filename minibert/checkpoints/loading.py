@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from minibert.checkpoints.matching import has_pooler, match_tensors, read_parameter
+from minibert.checkpoints.matching import check_depth, has_pooler, match_tensors, read_parameter
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.config import BertConfig
+from minibert.errors import ConfigError
 from minibert.model import Bert
 
 
@@ -33,6 +34,8 @@ def load(name_or_path: str | Path, **overrides: Any) -> Bert:
     folder = resolve(name_or_path)
     config = BertConfig.read(folder, **overrides)
     stored = open_checkpoint(folder)
+    check_depth(config, stored)
+    _check_dtype(config)
     model = abstract_model(config, add_pooling_layer=has_pooler(stored))
     variables = parameters_of(model)
     shapes = {path: variable.get_value().shape for path, variable in variables.items()}
@@ -43,6 +46,13 @@ def load(name_or_path: str | Path, **overrides: Any) -> Bert:
         values = read_parameter(*match.parameters[path], dtype)
         variables[path].set_value(jax.device_put(values, may_alias=True))
     return model
+
+
+def _check_dtype(config: BertConfig) -> None:
+    if "float64" in (config.dtype, config.param_dtype) and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+        raise ConfigError(
+            "float64 was asked for, but JAX makes float32 of it unless told otherwise; set JAX_ENABLE_X64=1 before Python starts"
+        )
 
 
 def abstract_model(config: BertConfig, *, add_pooling_layer: bool = True) -> Bert:

@@ -8,6 +8,7 @@ import numpy as np
 from minibert.checkpoints.names import HF_BUFFERS, HF_HEADS, Row, canonical_hf_name, table_for
 from minibert.checkpoints.safetensors_file import Tensor
 from minibert.checkpoints.tensors import StoredTensors
+from minibert.config import BertConfig
 from minibert.errors import CheckpointError
 
 ALIGNMENT = 64
@@ -26,6 +27,18 @@ class Match:
 def has_pooler(stored: StoredTensors) -> bool:
     """Whether the checkpoint holds any tensor of the pooler: token-level models are published without one."""
     return any(canonical_hf_name(name).startswith("pooler.") for name in stored.tensors)
+
+
+def check_depth(config: BertConfig, stored: StoredTensors) -> None:
+    """Raise CheckpointError if the configuration has more layers than the checkpoint has tensors.
+
+    Cheap, and before anything as large as the configuration claims is built.
+    """
+    if config.num_hidden_layers > len(stored.tensors):
+        raise CheckpointError(
+            f"{stored.files[0]} holds {len(stored.tensors)} tensors, too few for num_hidden_layers = "
+            f"{config.num_hidden_layers}; use the config.json that this checkpoint was saved with"
+        )
 
 
 def match_tensors(stored: StoredTensors, shapes: dict[str, tuple[int, ...]], num_hidden_layers: int) -> Match:
@@ -78,7 +91,13 @@ def read_parameter(row: Row, tensor: Tensor, dtype: np.dtype[Any]) -> np.ndarray
     memory = np.empty(values.size * dtype.itemsize + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     result = memory[start : start + values.size * dtype.itemsize].view(dtype).reshape(values.shape)
-    result[...] = values
+    try:
+        with np.errstate(over="raise"):
+            result[...] = values
+    except FloatingPointError:
+        raise CheckpointError(
+            f"{tensor.path}: {row.hf} has values too large for param_dtype {dtype.name}; load it with a wider one"
+        ) from None
     return result
 
 

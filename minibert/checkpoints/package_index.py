@@ -17,9 +17,7 @@ from minibert.checkpoints.registry import File, PackageSource
 from minibert.errors import FetchError
 
 # How pip's output reads when no index answered; its last line then claims that the package does not exist.
-_NO_NETWORK = re.compile(
-    "failed to (establish|resolve|connect)|connection error|name resolution|ConnectTimeout|ProxyError", re.I
-)
+_NO_NETWORK = re.compile("failed to (establish|resolve|connect)|connection error|name resolution|ConnectTimeout|ProxyError", re.I)
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large")
 
 
@@ -100,6 +98,4 @@ def _pip_failure(requirement: str, output: str, status: int) -> FetchError | OSE
             f"no package index could be reached for {requirement} (pip: {reason}); connect to a network, or set "
             "PIP_INDEX_URL to an index that this machine reaches"
         )
-    return FetchError(
-        f"pip could not download {requirement}: {reason}; check the network, and the index of pip (PIP_INDEX_URL)"
-    )
+    return FetchError(f"pip could not download {requirement}: {reason}; check the network, and the index of pip (PIP_INDEX_URL)")

@@ -114,9 +114,7 @@ def lookup(name: str) -> Entry:
     """The entry called `name`, or with that alias; FetchError names the close matches of an unknown one."""
     entry = _find(name)
     if entry is None:
-        raise FetchError(
-            f"the registry has no checkpoint named {name!r}{_suggestion(name)}; run: minibert fetch --list"
-        )
+        raise FetchError(f"the registry has no checkpoint named {name!r}{_suggestion(name)}; run: minibert fetch --list")
     return entry
 
 
@@ -131,14 +129,11 @@ def resolve(name_or_path: str | Path) -> Path:
     if text and os.path.exists(text):
         return Path(text)
     if any(separator in text for separator in (os.sep, os.altsep, "/") if separator):
-        raise CheckpointError(
-            f"{text} does not exist; give an existing checkpoint folder or file, or a name of the registry"
-        )
+        raise CheckpointError(f"{text} does not exist; give an existing checkpoint folder or file, or a name of the registry")
     entry = _find(text)
     if entry is None:
         raise CheckpointError(
-            f"{text!r} is neither a folder here nor a name in the registry{_suggestion(text)}; "
-            "run: minibert fetch --list"
+            f"{text!r} is neither a folder here nor a name in the registry{_suggestion(text)}; run: minibert fetch --list"
         )
     folder = checkpoint_folder(entry)
     if not folder.is_dir():
@@ -170,9 +165,7 @@ def _load(path: Path) -> Mapping[str, Entry]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
-        raise FetchError(
-            f"the registry of checkpoints cannot be read at {path}: {problem.strerror or problem}"
-        ) from None
+        raise FetchError(f"the registry of checkpoints cannot be read at {path}: {problem.strerror or problem}") from None
     except ValueError as problem:
         raise FetchError(f"the registry {path} is not valid TOML: {problem}") from None
     entries = {name: _Table(path, name, table).entry() for name, table in tables.items()}
@@ -187,9 +180,7 @@ class _Table:
 
     def __init__(self, path: Path, where: str, table: Any) -> None:
         self.path, self.where = path, where
-        self.table = (
-            table if isinstance(table, dict) else self.refuse(f"expected a table, found {type(table).__name__}")
-        )
+        self.table = table if isinstance(table, dict) else self.refuse(f"expected a table, found {type(table).__name__}")
         self.taken: set[str] = set()
 
     def refuse(self, reason: str) -> Any:

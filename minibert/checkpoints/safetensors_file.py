@@ -121,9 +121,7 @@ def _check_entry(name: str, entry: Any, refuse: Any) -> tuple[np.dtype[Any], tup
         raise refuse(f"tensor {name!r} has dtype {entry['dtype']!r}; known are {', '.join(DTYPES)}")
     dtype, shape, offsets = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
     if not _whole_numbers(shape) or len(shape) > MAX_AXES:
-        raise refuse(
-            f"tensor {name!r} has shape {str(shape)[:80]}; expected at most {MAX_AXES} whole numbers from 0 up"
-        )
+        raise refuse(f"tensor {name!r} has shape {str(shape)[:80]}; expected at most {MAX_AXES} whole numbers from 0 up")
     if math.prod(length or 1 for length in shape) >= MAX_ELEMENTS:
         raise refuse(f"tensor {name!r} has shape {str(shape)[:80]}, which no memory holds")
     if not _whole_numbers(offsets) or len(offsets) != 2:
@@ -132,9 +130,7 @@ def _check_entry(name: str, entry: Any, refuse: Any) -> tuple[np.dtype[Any], tup
     # math.prod is exact where NumPy's product would wrap around at 2^64.
     needed = math.prod(shape) * dtype.itemsize
     if end - begin != needed:
-        raise refuse(
-            f"tensor {name!r} spans {end - begin:,} bytes, but shape {shape} of {entry['dtype']} needs {needed:,}"
-        )
+        raise refuse(f"tensor {name!r} spans {end - begin:,} bytes, but shape {shape} of {entry['dtype']} needs {needed:,}")
     return dtype, tuple(shape), begin, end
 
 

@@ -32,13 +32,9 @@ def open_checkpoint(folder: Path) -> StoredTensors:
     if index.exists():
         return _open_shards(folder, index)
     if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder} is not a folder; expected a checkpoint folder with config.json and {SINGLE_FILE}"
-        )
+        raise CheckpointError(f"{folder} is not a folder; expected a checkpoint folder with config.json and {SINGLE_FILE}")
     others = [name for name in OTHER_FORMATS if (folder / name).exists()]
-    held = (
-        f"it holds {', '.join(others)}, a format that this version does not read" if others else "it holds no weights"
-    )
+    held = f"it holds {', '.join(others)}, a format that this version does not read" if others else "it holds no weights"
     raise CheckpointError(f"{folder} has neither {SINGLE_FILE} nor {INDEX_FILE}: {held}")
 
 
@@ -50,9 +46,7 @@ def _open_shards(folder: Path, index: Path) -> StoredTensors:
     tensors: dict[str, Tensor] = {}
     for name, shard in weight_map.items():
         if not isinstance(shard, str) or not _is_base_name(shard):
-            raise CheckpointError(
-                f"{index} puts tensor {name!r} into {shard!r}; expected the name of a file beside the index"
-            )
+            raise CheckpointError(f"{index} puts tensor {name!r} into {shard!r}; expected the name of a file beside the index")
         if shard not in shards:
             shards[shard] = open_safetensors(folder / shard)
         if name not in shards[shard].tensors:
@@ -61,9 +55,7 @@ def _open_shards(folder: Path, index: Path) -> StoredTensors:
     for shard, file in shards.items():
         unlisted = sorted(name for name in file.tensors if weight_map.get(name) != shard)
         if unlisted:
-            raise CheckpointError(
-                f"{folder / shard} holds {', '.join(unlisted)}, which {index.name} does not put there"
-            )
+            raise CheckpointError(f"{folder / shard} holds {', '.join(unlisted)}, which {index.name} does not put there")
     return StoredTensors("safetensors, sharded", [folder / shard for shard in shards], tensors)
 
 

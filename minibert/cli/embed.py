@@ -25,9 +25,7 @@ def add_parser(subparsers: Any) -> None:
         description="Turn texts into sentence vectors by the checkpoint's own recipe. With two or more texts, show how "
         "similar they are.",
     )
-    parser.add_argument(
-        "texts", nargs="+", metavar="TEXT", help="a text each; - reads a text a line from standard input"
-    )
+    parser.add_argument("texts", nargs="+", metavar="TEXT", help="a text each; - reads a text a line from standard input")
     parser.add_argument("--model", default=DEFAULT_NAME, help="a fetched name or a folder (default: %(default)s)")
     parser.add_argument(
         "--output",
@@ -97,9 +95,7 @@ def _show(texts: list[str], vectors: np.ndarray) -> None:
     table = Table("", "text", f"vector (first 4 of {vectors.shape[1]})", "length")
     for number, (text, vector) in enumerate(zip(texts, vectors, strict=True), start=1):
         start = "  ".join(f"{value:+.4f}" for value in vector[:4])
-        table.add_row(
-            str(number), Text(text, overflow="ellipsis", no_wrap=True), start, f"{np.linalg.norm(vector):.3f}"
-        )
+        table.add_row(str(number), Text(text, overflow="ellipsis", no_wrap=True), start, f"{np.linalg.norm(vector):.3f}")
     console.print(table)
     if 2 <= len(texts) <= LARGEST_TABLE:
         similarity = Table("cosine", *(str(number) for number in range(1, len(texts) + 1)))
@@ -107,6 +103,4 @@ def _show(texts: list[str], vectors: np.ndarray) -> None:
             similarity.add_row(str(number), *(f"{value:.2f}" for value in row))
         console.print(similarity)
     elif len(texts) > LARGEST_TABLE:
-        console.print(
-            f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)"
-        )
+        console.print(f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)")

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from minibert.checkpoints.loading import abstract_model, parameters_of
-from minibert.checkpoints.matching import Match, has_pooler, match_tensors
+from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_tensors
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = resolve(arguments.name)
     config = BertConfig.read(folder)
     stored = open_checkpoint(folder)
+    check_depth(config, stored)
     model = abstract_model(config, add_pooling_layer=has_pooler(stored))
     shapes = {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
     match = match_tensors(stored, shapes, config.num_hidden_layers)
@@ -43,9 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print(
-    folder: str, config: BertConfig, stored: StoredTensors, match: Match, shapes: dict[str, tuple[int, ...]]
-) -> None:
+def _print(folder: str, config: BertConfig, stored: StoredTensors, match: Match, shapes: dict[str, tuple[int, ...]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -61,8 +60,7 @@ def _print(
         f"{config.type_vocab_size} token types",
         "activation": f"{config.hidden_act} ({ACTIVATION_MEANING[config.hidden_act]})",
         "LayerNorm epsilon": f"{config.layer_norm_eps:g}",
-        "left aside": ", ".join(sorted({f"{head} head" for head in match.heads.values()} | set(match.buffers)))
-        or "nothing",
+        "left aside": ", ".join(sorted({f"{head} head" for head in match.heads.values()} | set(match.buffers))) or "nothing",
     }
     table = Table(show_header=False)
     for name, value in facts.items():

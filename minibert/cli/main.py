@@ -20,9 +20,7 @@ from minibert.errors import MinibertError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (the process's own by default) and return the exit status."""
     parser = argparse.ArgumentParser(prog="minibert", description="BERT in JAX, proved equal to the references.")
-    parser.add_argument(
-        "--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}"
-    )
+    parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (fetch, verify, embed, inspect):
         command.add_parser(subparsers)

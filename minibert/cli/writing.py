@@ -31,9 +31,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
     except OSError as problem:
-        raise InputError(
-            f"{path} cannot be written: {problem.strerror or problem}; what was there is unchanged"
-        ) from None
+        raise InputError(f"{path} cannot be written: {problem.strerror or problem}; what was there is unchanged") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from minibert.errors import CheckpointError
 from minibert.strict_json import parse_json, read_json_object, read_regular_file
 
 POOLINGS = ("mean", "cls", "max")
+IMPLEMENTED = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize"))
 
 
 @dataclass(frozen=True)
@@ -36,20 +37,13 @@ class Recipe:
         steps = parse_json(data, str(path), error=CheckpointError)
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise CheckpointError(f"{path} is no list of steps; expected sentence-transformers' modules.json")
-        pooling, normalize, max_length = "mean", False, None
-        for step in steps:
-            kind = str(step.get("type", "")).rsplit(".", 1)[-1]
-            if kind == "Transformer":
-                max_length = _max_length(folder)
-            elif kind == "Pooling":
-                pooling = _pooling(folder, step, path)
-            elif kind == "Normalize":
-                normalize = True
-            else:
-                raise CheckpointError(
-                    f"{path} has a step of type {step.get('type')!r}; minibert implements Transformer, Pooling, Normalize"
-                )
-        return cls(pooling, normalize, max_length)
+        kinds = tuple(str(step.get("type", "")).rsplit(".", 1)[-1] for step in steps)
+        if kinds not in IMPLEMENTED:
+            raise CheckpointError(
+                f"{path} has the steps {', '.join(kinds) or '(none)'}; minibert implements Transformer, Pooling and, if "
+                "wanted, Normalize, in this order"
+            )
+        return cls(_pooling(folder, steps[1], path), kinds[-1] == "Normalize", _max_length(folder))
 
 
 def _max_length(folder: Path) -> int | None:
@@ -65,9 +59,7 @@ def _max_length(folder: Path) -> int | None:
 def _pooling(folder: Path, step: dict[str, Any], modules: Path) -> str:
     part = step.get("path")
     if not isinstance(part, str) or part in ("", ".", "..") or "/" in part or "\\" in part:
-        raise CheckpointError(
-            f"{modules} has a Pooling step with path {part!r}; expected the name of a folder beside it"
-        )
+        raise CheckpointError(f"{modules} has a Pooling step with path {part!r}; expected the name of a folder beside it")
     path = folder / part / "config.json"
     settings = read_json_object(path, error=CheckpointError)
     if "pooling_mode" in settings:

@@ -53,18 +53,14 @@ class Attention(nnx.Module):
             key = tap("key", self.split_heads(self.key(hidden), batch))
         with jax.named_scope("value"):
             value = tap("value", self.split_heads(self.value(hidden), batch))
-        context = tap_rows(
-            tap, "context", self.merge_heads(self.attend(query, key, value, bias, tap, probabilities_key)), batch
-        )
+        context = tap_rows(tap, "context", self.merge_heads(self.attend(query, key, value, bias, tap, probabilities_key)), batch)
         with jax.named_scope("projection"):
             projection = tap_rows(tap, "projection", self.projection(context), batch)
         with jax.named_scope("output"):
             projection = dropout(projection, self.config.hidden_dropout_prob, projection_key)
             return tap_rows(tap, "output", self.layer_norm(projection + hidden), batch)
 
-    def split_heads(
-        self, hidden: Float[Array, "rows hidden"], batch: int
-    ) -> Float[Array, "batch heads tokens head_dim"]:
+    def split_heads(self, hidden: Float[Array, "rows hidden"], batch: int) -> Float[Array, "batch heads tokens head_dim"]:
         """Cut each row into heads and bring the heads before the tokens."""
         return hidden.reshape(batch, -1, self.config.num_attention_heads, self.config.head_dim).swapaxes(1, 2)
 
@@ -114,9 +110,7 @@ class Attention(nnx.Module):
         batch, heads, tokens, _ = query.shape
         bytes_per_head = batch * tokens * tokens * hidden_dtype(self.config).itemsize
         return max(
-            size
-            for size in range(1, heads + 1)
-            if heads % size == 0 and (size == 1 or size * bytes_per_head <= SCORES_IN_CACHE)
+            size for size in range(1, heads + 1) if heads % size == 0 and (size == 1 or size * bytes_per_head <= SCORES_IN_CACHE)
         )
 
     def _attend_in_groups(self, query: Array, key: Array, value: Array, bias: Array, group: int) -> Array:
@@ -132,9 +126,7 @@ class Attention(nnx.Module):
         context = jax.lax.map(attend_group, (grouped(query), grouped(key), grouped(value)))
         return context.swapaxes(0, 1).reshape(query.shape)
 
-    def _attend_fused(
-        self, query: Array, key: Array, value: Array, bias: Array, tap: Tap, dropout_key: Array | None
-    ) -> Array:
+    def _attend_fused(self, query: Array, key: Array, value: Array, bias: Array, tap: Tap, dropout_key: Array | None) -> Array:
         if dropout_key is not None and self.config.attention_probs_dropout_prob:
             raise InputError(
                 "attention_implementation 'fused' has no dropout on its probabilities; set attention_probs_dropout_prob to 0 "

@@ -12,8 +12,8 @@ from jaxtyping import Float, Integer
 from minibert.config import BertConfig
 from minibert.model.embeddings import Embeddings
 from minibert.model.encoder import Encoder
-from minibert.model.inputs import AnyArray, ArrayLike, ModelInputs, check_inputs
-from minibert.model.numerics import hidden_dtype
+from minibert.model.inputs import AnyArray, ModelInputs, TokenArray, check_inputs
+from minibert.model.numerics import hidden_dtype, split_key
 from minibert.model.pooler import Pooler
 from minibert.model.tap import Tap, identity, wants, within
 
@@ -44,10 +44,10 @@ class Bert(nnx.Module):
 
     def __call__(
         self,
-        input_ids: ArrayLike,
-        attention_mask: ArrayLike | None = None,
-        token_type_ids: ArrayLike | None = None,
-        position_ids: ArrayLike | None = None,
+        input_ids: TokenArray,
+        attention_mask: TokenArray | None = None,
+        token_type_ids: TokenArray | None = None,
+        position_ids: TokenArray | None = None,
         *,
         output_hidden_states: bool = False,
         output_attentions: bool = False,
@@ -78,7 +78,7 @@ class Bert(nnx.Module):
         inputs = check_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids)
         if tap is not identity:
             return self.forward(
-                *(jnp.asarray(array) for array in inputs),
+                *inputs,
                 output_hidden_states=output_hidden_states,
                 output_attentions=output_attentions,
                 dropout_key=dropout_key,
@@ -100,14 +100,15 @@ class Bert(nnx.Module):
     ) -> BertOutput:
         """The pure function behind `__call__`: no checks, no compilation; arguments and result as there."""
         batch, tokens = input_ids.shape
+        embeddings_key, encoder_key = split_key(dropout_key, 2)
         attentions: list[Array] = []
         if output_attentions:
             tap = _Watch(tap, attentions)
         with jax.named_scope("embeddings"):
             embedded = self.embeddings(
-                input_ids, token_type_ids, position_ids, tap=within(tap, "embeddings"), dropout_key=dropout_key
+                input_ids, token_type_ids, position_ids, tap=within(tap, "embeddings"), dropout_key=embeddings_key
             )
-        rows = [embedded, *self.encoder(embedded, self.mask_bias(attention_mask), tap=tap, dropout_key=dropout_key)]
+        rows = [embedded, *self.encoder(embedded, self.mask_bias(attention_mask), tap=tap, dropout_key=encoder_key)]
         hidden_states = tuple(state.reshape(batch, tokens, -1) for state in rows)
         pooled = None
         if self.pooler is not None:

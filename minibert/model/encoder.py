@@ -32,9 +32,7 @@ class Layer(nnx.Module):
         with jax.named_scope("attention"):
             hidden = self.attention(hidden, bias, tap=within(tap, "attention"), dropout_key=attention_key)
         with jax.named_scope("feed_forward"):
-            hidden = self.feed_forward(
-                hidden, bias.shape[0], tap=within(tap, "feed_forward"), dropout_key=feed_forward_key
-            )
+            hidden = self.feed_forward(hidden, bias.shape[0], tap=within(tap, "feed_forward"), dropout_key=feed_forward_key)
         return tap_rows(tap, "output", hidden, bias.shape[0])
 
 

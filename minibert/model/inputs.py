@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
 
 from minibert.config import BertConfig
 from minibert.errors import InputError
@@ -14,7 +15,10 @@ from minibert.errors import InputError
 AnyArray = Array | np.ndarray
 
 ArrayLike = Array | np.ndarray | Sequence[Any]
-"""Integers [batch, tokens]: a NumPy or JAX array, or nested lists."""
+"""What `check_inputs` looks at: anything that may or may not be integers [batch, tokens]."""
+
+TokenArray = Integer[AnyArray, "batch tokens"] | Bool[AnyArray, "batch tokens"] | Sequence[Any]
+"""What a model is given for each token: integers or booleans [batch, tokens], an array or nested lists."""
 
 
 class ModelInputs(NamedTuple):
@@ -34,15 +38,13 @@ def check_inputs(
     position_ids: ArrayLike | None = None,
 ) -> ModelInputs:
     """The batch with its defaults filled in. Raises InputError as `Bert.__call__` says."""
+    if not isinstance(input_ids, Array | np.ndarray) and not any(len(row) for row in _rows("input_ids", input_ids)):
+        raise InputError("input_ids is an empty batch; give at least one text and one token")
     ids = _integers("input_ids", input_ids)
     if ids.ndim != 2:
-        raise InputError(
-            f"input_ids has shape {list(ids.shape)}; expected [batch, tokens]; a single text is a batch of one"
-        )
+        raise InputError(f"input_ids has shape {list(ids.shape)}; expected [batch, tokens]; a single text is a batch of one")
     if 0 in ids.shape:
-        raise InputError(
-            f"input_ids is an empty batch of shape {list(ids.shape)}; give at least one text and one token"
-        )
+        raise InputError(f"input_ids is an empty batch of shape {list(ids.shape)}; give at least one text and one token")
     tokens = ids.shape[1]
     _check_range("input_ids", ids, config.vocab_size, "vocab_size")
     if position_ids is None:
@@ -56,7 +58,7 @@ def check_inputs(
         positions = _beside("position_ids", position_ids, ids)
         _check_range("position_ids", positions, config.max_position_embeddings, "max_position_embeddings")
     mask = np.ones(ids.shape, np.int32) if attention_mask is None else _beside("attention_mask", attention_mask, ids)
-    _check_range("attention_mask", mask, 2, "1 for real tokens and 0 for padding, so")
+    _check_range("attention_mask", mask, 2, "the mask's two values (1 real, 0 padding)")
     types = np.zeros(ids.shape, np.int32) if token_type_ids is None else _beside("token_type_ids", token_type_ids, ids)
     _check_range("token_type_ids", types, config.type_vocab_size, "type_vocab_size")
     return ModelInputs(_int32(ids), _int32(mask), _int32(types), _int32(positions))
@@ -67,16 +69,20 @@ def _int32(array: Any) -> Any:
     return array if array.dtype == np.int32 or isinstance(array, jax.core.Tracer) else array.astype(np.int32)
 
 
+def _rows(name: str, values: ArrayLike) -> list[Any]:
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+        raise InputError(f"{name} is a {type(values).__name__}; expected integers [batch, tokens]")
+    return [row if isinstance(row, Sequence | np.ndarray) else [row] for row in values]
+
+
 def _integers(name: str, values: ArrayLike) -> Any:
-    if isinstance(values, jax.core.Tracer):
-        return values
     try:
         array = values if isinstance(values, Array) else np.asarray(values)
     except ValueError:
         raise InputError(f"{name} has rows of different lengths; pad them: tokenizer(texts, padding=True)") from None
-    if array.dtype.kind == "b":
+    if array.dtype == bool:
         return array.astype(np.int32)
-    if array.dtype.kind not in "iu":
+    if not jnp.issubdtype(array.dtype, jnp.integer):
         hint = "; pass text through a Tokenizer first" if array.dtype.kind in "US" else ""
         raise InputError(f"{name} has dtype {array.dtype}; expected integers [batch, tokens]{hint}")
     return array
@@ -98,6 +104,4 @@ def _check_range(name: str, array: Any, size: int, meaning: str) -> None:
     lowest, highest = int(host.min()), int(host.max())
     if lowest < 0 or highest >= size:
         row, column = np.argwhere((host < 0) | (host >= size))[0]
-        raise InputError(
-            f"{name}[{row}, {column}] is {host[row, column]}; {meaning} = {size} allows 0 to {size - 1} here"
-        )
+        raise InputError(f"{name}[{row}, {column}] is {host[row, column]}; {meaning} = {size} allows 0 to {size - 1} here")

@@ -66,9 +66,7 @@ def normal_parameter(shape: tuple[int, ...], config: BertConfig, rngs: nnx.Rngs)
 class Dense(nnx.Module):
     """`x W + b`, with kernel [in, out] and bias [out]; on a CPU the sum over `in` is taken in `partial_sums` runs of terms."""
 
-    def __init__(
-        self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs, partial_sums: int = 1
-    ):
+    def __init__(self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs, partial_sums: int = 1):
         self.config = config
         self.partial_sums = min(partial_sums, in_features)
         self.kernel = normal_parameter((in_features, out_features), config, rngs)

@@ -18,9 +18,7 @@ class Pooler(nnx.Module):
         # So few rows that summing in parts costs nothing.
         self.dense = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs, partial_sums=8)
 
-    def __call__(
-        self, first_tokens: Float[Array, "batch hidden"], *, tap: Tap = identity
-    ) -> Float[Array, "batch hidden"]:
+    def __call__(self, first_tokens: Float[Array, "batch hidden"], *, tap: Tap = identity) -> Float[Array, "batch hidden"]:
         """One vector a text from the hidden state of its [CLS]."""
         with jax.named_scope("dense"):
             dense = tap("dense", self.dense(first_tokens))

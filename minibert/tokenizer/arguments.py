@@ -39,9 +39,7 @@ def batch_options(
         raise TokenizerError("pad_to_multiple_of has no effect without padding; add padding='longest'")
     if truncation_name is None and padding_name != "max_length":
         if max_length is not None:
-            raise TokenizerError(
-                f"max_length={max_length} has no effect by itself; add truncation=True or padding='max_length'"
-            )
+            raise TokenizerError(f"max_length={max_length} has no effect by itself; add truncation=True or padding='max_length'")
         return BatchOptions(padding_name, None, None, pad_to_multiple_of or 1)
     length = model_maximum if max_length is None else max_length
     if length is None:
@@ -77,9 +75,7 @@ def texts_and_pairs(texts: object, text_pairs: object) -> tuple[list[str], list[
     if text_pairs is None:
         return first, None
     if isinstance(text_pairs, str):
-        raise TokenizerError(
-            "text_pairs is one string where texts is a sequence; expected a second text for each first one"
-        )
+        raise TokenizerError("text_pairs is one string where texts is a sequence; expected a second text for each first one")
     second = _checked_texts(_items(text_pairs, "text_pairs"), "text_pairs")
     if len(first) != len(second):
         raise TokenizerError(f"texts has {len(first)} texts and text_pairs {len(second)}; expected one for each")
@@ -108,9 +104,7 @@ def _checked_texts(items: Sequence[object], name: str, part: str = "") -> list[s
 def _items(texts: object, name: str) -> Sequence[object]:
     # Bytes are a sequence too, of numbers; arrays and columns of tables can be listed.
     if texts is None or isinstance(texts, bytes | bytearray | dict) or not hasattr(texts, "__iter__"):
-        raise TokenizerError(
-            f"{name} is of the type {type(texts).__name__}; expected a string or a sequence of strings"
-        )
+        raise TokenizerError(f"{name} is of the type {type(texts).__name__}; expected a string or a sequence of strings")
     return list(texts)
 
 

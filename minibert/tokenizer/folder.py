@@ -47,9 +47,7 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
         values |= found
         whole_tokens += tokens
     if vocabulary is None:
-        raise TokenizerError(
-            f"{folder} has neither vocab.txt nor tokenizer.json; expected one of them beside the weights"
-        )
+        raise TokenizerError(f"{folder} has neither vocab.txt nor tokenizer.json; expected one of them beside the weights")
     for name, read in (
         ("special_tokens_map.json", read_special_tokens_map),
         ("tokenizer_config.json", read_tokenizer_config),
@@ -91,8 +89,7 @@ def _check_whole_token(token: WholeToken, vocabulary: Vocabulary, settings: Toke
     token_id = vocabulary.ids.get(token.content)
     if token.token_id is not None and token.token_id != token_id:
         raise TokenizerError(
-            f"{token.where} gives {token.content!r} the id {token.token_id}, the vocabulary "
-            f"{token_id}; expected the same"
+            f"{token.where} gives {token.content!r} the id {token.token_id}, the vocabulary {token_id}; expected the same"
         )
 
 

@@ -68,9 +68,7 @@ def truncate(
     `truncated_lengths` does.
     """
     if max_length < special_tokens:
-        raise TokenizerError(
-            f"{where}: max_length={max_length} does not hold the {special_tokens} special tokens of a row"
-        )
+        raise TokenizerError(f"{where}: max_length={max_length} does not hold the {special_tokens} special tokens of a row")
     second_length = None if second is None else len(second)
     try:
         keep_first, keep_second = truncated_lengths(len(first), second_length, max_length - special_tokens, strategy)

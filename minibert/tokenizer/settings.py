@@ -162,9 +162,7 @@ def _listed_tokens(config: Mapping[str, object], path: Path) -> list[WholeToken]
 def _added_tokens(config: Mapping[str, object], path: Path) -> list[WholeToken]:
     entries = config.get("added_tokens_decoder") or {}
     if not isinstance(entries, Mapping):
-        raise TokenizerError(
-            f"{path}: added_tokens_decoder is {entries!r}; expected an object with tokens under their ids"
-        )
+        raise TokenizerError(f"{path}: added_tokens_decoder is {entries!r}; expected an object with tokens under their ids")
     added: list[WholeToken] = []
     for token_id, token in entries.items():
         where = f"{path}: added_tokens_decoder[{token_id!r}]"

@@ -229,7 +229,5 @@ class Tokenizer:
         if isinstance(token_id, bool) or not isinstance(token_id, SupportsIndex):
             raise TokenizerError(f"{token_id!r} is no id; expected a whole number")
         if not 0 <= index(token_id) < len(self.vocabulary):
-            raise TokenizerError(
-                f"the id {token_id} is outside the vocabulary; expected 0 to {len(self.vocabulary) - 1}"
-            )
+            raise TokenizerError(f"the id {token_id} is outside the vocabulary; expected 0 to {len(self.vocabulary) - 1}")
         return self.vocabulary.tokens[index(token_id)]

@@ -46,9 +46,7 @@ def read_tokenizer_json(path: Path) -> tuple[Vocabulary, dict[str, Any], list[Wh
         found = model.get("continuing_subword_prefix")
         raise TokenizerError(f"{path}: model.continuing_subword_prefix is {found!r}; BERT's is {CONTINUATION!r}")
     if normalizer.get("clean_text", True) is not True:
-        raise TokenizerError(
-            f"{path}: normalizer.clean_text is {normalizer['clean_text']!r}; minibert implements true only"
-        )
+        raise TokenizerError(f"{path}: normalizer.clean_text is {normalizer['clean_text']!r}; minibert implements true only")
     names = {
         "do_lower_case": (normalizer, "lowercase"),
         "strip_accents": (normalizer, "strip_accents"),
@@ -94,15 +92,12 @@ def _sequence_tokens(part: Mapping[str, Any], path: Path) -> dict[str, object]:
 def _vocabulary(model: Mapping[str, object], path: Path) -> Vocabulary:
     ids = model.get("vocab")
     if not isinstance(ids, Mapping):
-        raise TokenizerError(
-            f"{path}: model.vocab is of the type {type(ids).__name__}; expected an object of tokens and ids"
-        )
+        raise TokenizerError(f"{path}: model.vocab is of the type {type(ids).__name__}; expected an object of tokens and ids")
     tokens: dict[int, str] = {}
     for token, token_id in ids.items():
         if type(token_id) is not int or not 0 <= token_id < len(ids) or token_id in tokens:
             raise TokenizerError(
-                f"{path}: model.vocab gives {token!r} the id {token_id!r}; expected each id from 0 to "
-                f"{len(ids) - 1} once"
+                f"{path}: model.vocab gives {token!r} the id {token_id!r}; expected each id from 0 to {len(ids) - 1} once"
             )
         tokens[token_id] = token
     return Vocabulary((tokens[token_id] for token_id in range(len(tokens))), origin=str(path))

@@ -50,15 +50,12 @@ def read_vocabulary(path: Path) -> Vocabulary:
     data = read_regular_file(path, error=TokenizerError, max_bytes=MAX_VOCABULARY_BYTES)
     if data.startswith(BYTE_ORDER_MARK):
         raise TokenizerError(
-            f"{path} begins with a byte order mark, which would become part of its first token; save it as "
-            "UTF-8 without one"
+            f"{path} begins with a byte order mark, which would become part of its first token; save it as UTF-8 without one"
         )
     try:
         lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as problem:
-        raise TokenizerError(
-            f"{path} is not UTF-8 at byte {problem.start}; expected one token on each line, in UTF-8"
-        ) from None
+        raise TokenizerError(f"{path} is not UTF-8 at byte {problem.start}; expected one token on each line, in UTF-8") from None
     if lines[-1] == "":
         lines.pop()
     return Vocabulary((trim_end(line) for line in lines), origin=str(path))

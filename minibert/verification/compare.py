@@ -60,9 +60,7 @@ class Report:
         return next((row for row in self.rows if not row.agrees), None)
 
     def __str__(self) -> str:
-        lines = [
-            f"{'intermediate':36} {'max abs error':>13} {'its float32':>11} {'ratio':>6} {'over RMS':>9} {'cosine':>13}"
-        ]
+        lines = [f"{'intermediate':36} {'max abs error':>13} {'its float32':>11} {'ratio':>6} {'over RMS':>9} {'cosine':>13}"]
         for row in self.rows:
             verdict = "agrees" if row.agrees else "PARTS"
             lines.append(
@@ -87,9 +85,10 @@ def compare(trace: Mapping[str, np.ndarray], reference: Reference | Path | str) 
     if isinstance(trace, Trace):
         for name in INPUTS:
             if not np.array_equal(trace.inputs[name], reference.inputs[name]):
-                raise TraceError(
-                    f"the trace's {name} is not that of {reference.path}; record the reference's own inputs"
-                )
+                raise TraceError(f"the trace's {name} is not that of {reference.path}; record the reference's own inputs")
+        positions = np.arange(reference.inputs["input_ids"].shape[1])
+        if (trace.inputs["position_ids"] != positions).any():
+            raise TraceError(f"the trace was recorded with its own position_ids; {reference.path} has positions 0, 1, 2, …")
     common = [name for name in trace if name in reference.truth]
     if not common:
         raise TraceError(f"the trace and {reference.path} have no intermediate in common")
@@ -113,9 +112,7 @@ def _compare_one(name: str, ours: np.ndarray, reference: Reference) -> Row:
         ours = ours[:, positions]
     truth = reference.truth[name]
     if ours.shape != truth.shape:
-        raise TraceError(
-            f"{name} has shape {list(ours.shape)} in the trace and {list(truth.shape)} in {reference.path}"
-        )
+        raise TraceError(f"{name} has shape {list(ours.shape)} in the trace and {list(truth.shape)} in {reference.path}")
     real = real_positions(name, reference.inputs["attention_mask"], truth.shape, positions)
     ours64, true = ours.astype(np.float64)[real], truth[real]
     error = np.abs(ours64 - true)

@@ -4,12 +4,11 @@ A reference is a safetensors file. `input_ids`, `attention_mask` and `token_type
 recorded intermediate NAME there is `float32.NAME`, what the implementation gave in float32; `correction.NAME`, what must
 be added to it, in float64, to have its float64 result (kept as float32, so the sum is exact to about 1e-13); and
 `floor.NAME`, a float64: the largest max abs error of its float32 over the ways in which it computes the same texts (eager and
-SDPA attention, alone and repeated, padded or not), for one run's error on a short text is luck. Where `positions` (int32) is there,
-intermediates over tokens were kept at those positions only; the floor is over all. The metadata says who computed it:
+SDPA attention, alone and repeated, padded or not), for one run's error on a short text is luck. Where `positions` (int32) is
+there, intermediates over tokens were kept at those positions only; the floor is over all. The metadata says who computed it:
 implementation, versions, attention, checkpoint_sha256, and the texts.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 from minibert.checkpoints.registry import weights_folder
 from minibert.checkpoints.safetensors_file import open_safetensors
 from minibert.errors import TraceError
+from minibert.strict_json import parse_json
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -36,8 +36,9 @@ class Reference:
 
     @property
     def texts(self) -> list[str | list[str]]:
-        """What the inputs were made from: a text each, or a pair of texts."""
-        return json.loads(self.metadata.get("texts", "[]"))
+        """What the inputs were made from, a text each or a pair of texts. Raises TraceError if the metadata is broken."""
+        where = f"the texts in the metadata of {self.path}"
+        return parse_json(self.metadata.get("texts", "[]").encode(), where, error=TraceError)
 
     @classmethod
     def read(cls, path: Path | str) -> "Reference":
@@ -51,13 +52,17 @@ class Reference:
         missing += [name for name in needed if name not in arrays]
         if missing or not names:
             what = f"it lacks {', '.join(missing)}" if missing else "it records no intermediate"
-            raise TraceError(
-                f"{path} is no stored reference: {what}; expected a file that record_transformers.py wrote"
-            )
+            raise TraceError(f"{path} is no stored reference: {what}; expected a file that record_transformers.py wrote")
+        wrong = [name for name in names if arrays[f"correction.{name}"].shape != arrays[f"float32.{name}"].shape]
+        wrong += [f"floor.{name}" for name in names if arrays[f"floor.{name}"].size != 1]
+        wrong += [name for name in INPUTS if arrays[name].shape != arrays["input_ids"].shape or arrays[name].ndim != 2]
+        if wrong or not arrays["attention_mask"].any():
+            what = f"the shapes of {', '.join(wrong)} do not fit" if wrong else "its attention_mask has no real token"
+            raise TraceError(f"{path} is no stored reference: {what}; record it again")
         float32 = {name: arrays[f"float32.{name}"] for name in names}
         truth = {name: float32[name] + arrays[f"correction.{name}"].astype(np.float64) for name in names}
         inputs = {name: arrays[name] for name in INPUTS}
-        floor = {name: float(arrays[f"floor.{name}"]) for name in names}
+        floor = {name: arrays[f"floor.{name}"].item() for name in names}
         return cls(path, file.metadata, inputs, float32, truth, floor, arrays.get("positions"))
 
 

@@ -45,6 +45,7 @@ class Recorder:
         self.recorded: dict[str, Array] = {}
 
     def __call__(self, name: str, value: Array) -> Array:
+        """Keep `value` if it is wanted, and hand it back."""
         if self.wants(name):
             self.recorded[name] = value
         return value

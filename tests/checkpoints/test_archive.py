@@ -227,9 +227,7 @@ def test_a_zip_cut_at_any_byte_is_refused(tmp_path: Path) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4))
-def test_a_zip_with_any_bytes_changed_gives_the_same_content_or_an_error(
-    tmp_path: Path, changes: list[tuple[int, int]]
-) -> None:
+def test_a_zip_with_any_bytes_changed_gives_the_same_content_or_an_error(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
     data = make_zip([("package/other.py", b"x = 1"), (NAME, CONTENT)])
     for position, value in changes:
         data[position % len(data)] = value

@@ -215,9 +215,7 @@ def test_folders_of_other_names_are_left_alone(index: Index, tmp_path: Path) -> 
     assert leftovers(tmp_path) == [".other.abcdefgh.part", ".tiny.large.abcdefgh.part", "tiny"]
 
 
-def test_a_faster_fetch_wins_and_its_files_are_verified(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_faster_fetch_wins_and_its_files_are_verified(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def be_overtaken(source: PackageSource, work: Path) -> Path:
         put_by_hand(tmp_path)
         return index.bring(source, work)

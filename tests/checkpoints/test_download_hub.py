@@ -24,9 +24,7 @@ OTHER_COMMIT = "86b5e0934494bd15c9632b12f734a8a67f723594"
 
 
 def make_safetensors(values: list[float]) -> bytes:
-    header = json.dumps(
-        {"weight": {"dtype": "F32", "shape": [len(values)], "data_offsets": [0, 4 * len(values)]}}
-    ).encode()
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [len(values)], "data_offsets": [0, 4 * len(values)]}}).encode()
     return struct.pack("<Q", len(header)) + header + struct.pack(f"<{len(values)}f", *values)
 
 
@@ -246,9 +244,7 @@ def test_wrong_bytes_of_the_right_length_are_refused(hub: Hub, tmp_path: Path) -
     assert leftovers(tmp_path) == []
 
 
-def test_a_difference_from_an_unconfirmed_hash_is_a_warning(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_difference_from_an_unconfirmed_hash_is_a_warning(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_registry(tmp_path, monkeypatch, hashes="wrong")
     for _ in range(2):
         result = fetch("tiny")
@@ -267,9 +263,7 @@ def test_a_file_without_a_known_hash_that_changes_later_is_fetched_again(
     assert contents(folder) == FILES
 
 
-def test_a_checkpoint_without_its_record_is_fetched_again(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_without_its_record_is_fetched_again(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_registry(tmp_path, monkeypatch, hashes="unknown")
     (fetch("tiny").folder / "fetched.json").write_text("{")
     assert "does not say what was fetched" in fetch("tiny").notes[0]
@@ -310,9 +304,7 @@ def test_without_a_revision_main_is_taken_at_one_commit_with_a_warning(
     assert json.loads((result.folder / "fetched.json").read_text())["origin"] == f"{REPOSITORY}@{COMMIT}"
 
 
-def test_another_commit_than_the_pinned_one_is_refused(
-    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_commit_than_the_pinned_one_is_refused(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_registry(tmp_path, monkeypatch, revision=OTHER_COMMIT)
     monkeypatch.setattr(HubHandler, "facts", lambda handler, content: {"ETag": '"1"', "X-Repo-Commit": COMMIT})
     hub.commit = OTHER_COMMIT

@@ -70,9 +70,7 @@ class IndexHandler(http.server.BaseHTTPRequestHandler):
         fault = self.server.fault
         if not self.path.endswith(".whl"):
             found = self.path == "/simple/tiny-bert/" and fault != "404"
-            self.answer(
-                200 if found else 404, "text/html", f'<a href="/files/{WHEEL}">{WHEEL}</a>'.encode() if found else b""
-            )
+            self.answer(200 if found else 404, "text/html", f'<a href="/files/{WHEEL}">{WHEEL}</a>'.encode() if found else b"")
         elif fault == "500":
             self.answer(500, "text/plain", b"")
         elif fault == "HTML for a file":
@@ -203,9 +201,7 @@ def test_no_network_is_said_to_be_no_network(index: Index, tmp_path: Path, monke
     assert leftovers(tmp_path) == []
 
 
-def test_a_python_without_pip_is_told_how_to_get_it(
-    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_python_without_pip_is_told_how_to_get_it(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 1, stdout=f"{sys.executable}: No module named pip\n")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
     with pytest.raises(FetchError, match=r"has no pip.*ensurepip"):

@@ -95,9 +95,7 @@ def test_shards_load_as_the_one_file_does(folder: Path):
         save_file({name: tensors[name] for name in names if weight_map[name] == shard}, folder / shard)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     found = parameters(load(folder))
-    assert {path: array.tobytes() for path, array in found.items()} == {
-        path: array.tobytes() for path, array in expected.items()
-    }
+    assert {path: array.tobytes() for path, array in found.items()} == {path: array.tobytes() for path, array in expected.items()}
 
 
 def test_overrides_are_fields_of_the_configuration():

@@ -91,9 +91,7 @@ def test_weights_that_are_no_floats_are_refused(tmp_path: Path, tensors: dict[st
 
 
 @pytest.mark.parametrize("shape", [(24, 1), (1, 24), (), (0,), (25,)])
-def test_shapes_are_neither_broadcast_nor_reshaped(
-    tmp_path: Path, tensors: dict[str, np.ndarray], shape: tuple[int, ...]
-):
+def test_shapes_are_neither_broadcast_nor_reshaped(tmp_path: Path, tensors: dict[str, np.ndarray], shape: tuple[int, ...]):
     tensors["pooler.dense.bias"] = np.zeros(shape, np.float32)
     assert problems(tmp_path, tensors)[1:] == [
         f"wrong shape: pooler.dense.bias is {list(shape)}, the configuration calls for [24]"
@@ -133,9 +131,7 @@ def test_any_other_prefix_is_unexpected(tmp_path: Path, tensors: dict[str, np.nd
         ("pooler.dense.bias", "bert.pooler.dense.bias"),
     ],
 )
-def test_one_parameter_under_two_spellings_is_refused(
-    tmp_path: Path, tensors: dict[str, np.ndarray], name: str, other: str
-):
+def test_one_parameter_under_two_spellings_is_refused(tmp_path: Path, tensors: dict[str, np.ndarray], name: str, other: str):
     tensors[other] = tensors[name]
     lines = problems(tmp_path, tensors)[1:]
     assert len(lines) == 1
@@ -167,9 +163,7 @@ def test_task_heads_with_the_old_names_are_left_aside(tmp_path: Path, tensors: d
 
 def test_an_unknown_head_is_unexpected(tmp_path: Path, tensors: dict[str, np.ndarray]):
     tensors["cls.predictions.more.weight"] = NUMBERS
-    assert problems(tmp_path, tensors)[1:] == [
-        "unexpected: cls.predictions.more.weight [3] is no parameter of this model"
-    ]
+    assert problems(tmp_path, tensors)[1:] == ["unexpected: cls.predictions.more.weight [3] is no parameter of this model"]
 
 
 @pytest.mark.parametrize("left", [[], ["pooler.dense.bias"], ["bert.pooler.dense.weight"], ["pooler.more"]])

@@ -1,7 +1,5 @@
 """What names mean, where checkpoints lie, and that the registry shipped with minibert is sound."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -135,9 +133,7 @@ def installed_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return package
 
 
-def test_an_installed_package_reads_its_own_copy_of_the_registry(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_installed_package_reads_its_own_copy_of_the_registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     package = installed_package(monkeypatch, tmp_path)
     assert weights_folder() == package / "weights"
     assert list(registry()) == ["tiny"]
@@ -152,9 +148,7 @@ def test_a_stray_weights_folder_beside_an_installed_package_is_no_checkout(
     assert weights_folder() == package / "weights"
 
 
-def test_an_installed_package_keeps_checkpoints_in_the_cache_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_installed_package_keeps_checkpoints_in_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     installed_package(monkeypatch, tmp_path)
     monkeypatch.delenv("MINIBERT_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

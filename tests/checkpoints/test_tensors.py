@@ -107,9 +107,7 @@ def test_a_tensor_that_no_shard_holds_is_refused(tmp_path: Path):
 
 def test_a_tensor_that_the_index_does_not_list_is_refused(tmp_path: Path):
     listed = {name: shard for name, shard in WEIGHT_MAP.items() if name != "two"}
-    with pytest.raises(
-        CheckpointError, match=r"model-1\.safetensors holds two, which .*index\.json does not put there"
-    ):
+    with pytest.raises(CheckpointError, match=r"model-1\.safetensors holds two, which .*index\.json does not put there"):
         open_checkpoint(write(tmp_path, listed))
 
 

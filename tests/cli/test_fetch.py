@@ -43,9 +43,7 @@ def run(*arguments: str) -> int:
     return int(parsed.run(parsed))
 
 
-def test_a_checkpoint_that_is_here_is_verified_and_its_folder_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_checkpoint_that_is_here_is_verified_and_its_folder_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("tiny") == 0
     output = capsys.readouterr().out
     assert "config.json: sha256 as registered" in output

@@ -13,8 +13,7 @@ from minibert.features.sentences import pool
 FOUR = [
     "That movie was absolutely fantastic.",
     "This film is creative and surprising.",
-    "Ford is an American multinational automaker that has its main headquarters in Dearborn, Michigan, a suburb of "
-    "Detroit.",
+    "Ford is an American multinational automaker that has its main headquarters in Dearborn, Michigan, a suburb of Detroit.",
     "The Volkswagen Group with its headquarters in Wolfsburg, Germany is one of the world's leading manufacturers of "
     "automobiles and commercial vehicles.",
 ]

@@ -147,9 +147,7 @@ def test_scores_too_large_for_exp_stay_finite():
 
 def test_replaced_probabilities_are_obeyed():
     query, key, value = query_key_value()
-    each_its_own = Replace(
-        "probabilities", lambda probabilities: jnp.broadcast_to(jnp.eye(TOKENS), probabilities.shape)
-    )
+    each_its_own = Replace("probabilities", lambda probabilities: jnp.broadcast_to(jnp.eye(TOKENS), probabilities.shape))
     context = attention_of().attend(query, key, value, bias_of(MASK), each_its_own, None)
     np.testing.assert_array_equal(context, value)
 
@@ -190,8 +188,7 @@ BATCH_OF_IDS = {"input_ids": np.array([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]]), "atte
 
 def test_a_fused_model_gives_what_the_explicit_one_gives():
     fused, explicit = (
-        np.asarray(model_of(implementation)(**BATCH_OF_IDS).last_hidden_state)
-        for implementation in ("fused", "explicit")
+        np.asarray(model_of(implementation)(**BATCH_OF_IDS).last_hidden_state) for implementation in ("fused", "explicit")
     )
     np.testing.assert_allclose(fused[MASK == 1], explicit[MASK == 1], atol=1e-5)
 

@@ -171,9 +171,7 @@ def test_the_compiled_program_carries_the_names_of_the_parts():
     attention = [f"attention/{part}" for part in ("query", "key", "value", "scores", "context", "projection", "output")]
     feed_forward = [f"feed_forward/{part}" for part in ("intermediate", "activation", "projection", "output")]
     scopes = [f"layers.{layer}/{part}" for layer in range(2) for part in attention + feed_forward]
-    missing = [
-        scope for scope in ["embeddings/word", "embeddings/output", "pooler/dense", *scopes] if scope not in compiled
-    ]
+    missing = [scope for scope in ["embeddings/word", "embeddings/output", "pooler/dense", *scopes] if scope not in compiled]
     assert missing == []
 
 

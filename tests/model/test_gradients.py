@@ -72,9 +72,7 @@ def test_the_gradient_is_finite_and_reaches_every_parameter():
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradient_of(small_model(), MASK)):
         assert np.isfinite(gradient).all(), path
         # The key's bias shifts all scores of a query alike, which the softmax undoes.
-        assert np.abs(gradient).max() > 1e-5 or "key.bias" in jax.tree_util.keystr(path, simple=True, separator="."), (
-            path
-        )
+        assert np.abs(gradient).max() > 1e-5 or "key.bias" in jax.tree_util.keystr(path, simple=True, separator="."), path
 
 
 def test_the_gradient_is_finite_where_a_text_is_all_padding():

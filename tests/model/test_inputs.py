@@ -57,9 +57,7 @@ def test_an_array_of_another_shape_than_the_ids_is_named(model: Bert, name: str,
 
 
 @pytest.mark.parametrize("name", ["input_ids", "attention_mask", "token_type_ids", "position_ids"])
-@pytest.mark.parametrize(
-    "values", [np.zeros((2, 3)), np.zeros((2, 3), complex), np.full((2, 3), "a"), [[None] * 3] * 2]
-)
+@pytest.mark.parametrize("values", [np.zeros((2, 3)), np.zeros((2, 3), complex), np.full((2, 3), "a"), [[None] * 3] * 2])
 def test_anything_but_integers_is_named_with_its_dtype(model: Bert, name: str, values: object):
     with pytest.raises(InputError, match=f"{name} has dtype"):
         model(**({"input_ids": IDS} | {name: values}))

@@ -9,9 +9,7 @@ from minibert.tokenizer.normalization import Normalizer, decompose
 UNCASED = Normalizer(space_cjk=True, strip_accents=True, lower_case=True)
 CASED = Normalizer(space_cjk=True, strip_accents=False, lower_case=False)
 # Letters and marks that Unicode 9.0 has, where the frozen tables and every interpreter agree.
-OLD_TEXT = st.text(
-    st.sampled_from("aZé한ǖḯͅ 漢\u0300\u0301\u0316\u0323\u0327\u0334\u0345\u05b0\u064b\u302e\u0f71\u0f72")
-)
+OLD_TEXT = st.text(st.sampled_from("aZé한ǖḯͅ 漢\u0300\u0301\u0316\u0323\u0327\u0334\u0345\u05b0\u064b\u302e\u0f71\u0f72"))
 
 
 @pytest.mark.parametrize(
@@ -45,9 +43,7 @@ def test_lower_casing_without_stripping_keeps_the_dot_of_a_turkish_capital():
     assert Normalizer(space_cjk=True, strip_accents=False, lower_case=True)("İ") == "i\u0307"
 
 
-@pytest.mark.parametrize(
-    "control", ["\0", "\x0b", "\x0c", "\x1f", "\x85", "\xad", "\u200b", "\u200d", "\ufeff", "\ufffd"]
-)
+@pytest.mark.parametrize("control", ["\0", "\x0b", "\x0c", "\x1f", "\x85", "\xad", "\u200b", "\u200d", "\ufeff", "\ufffd"])
 def test_controls_vanish_and_join_what_stood_beside_them(control: str):
     assert CASED(f"a{control}b") == "ab"
 

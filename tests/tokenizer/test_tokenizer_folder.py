@@ -58,9 +58,7 @@ def test_overrides_count_before_all_files(tmp_path: Path):
     [(512, 128, 128), (128, 512, 128), (int(1e30), 512, 512), (int(1e30), None, None)],
 )
 def test_the_model_maximum_is_the_smaller_of_the_two_that_are_stated(tmp_path: Path, stated, positions, maximum):
-    folder = write(
-        tmp_path, tokenizer_config={"model_max_length": stated}, config={"max_position_embeddings": positions}
-    )
+    folder = write(tmp_path, tokenizer_config={"model_max_length": stated}, config={"max_position_embeddings": positions})
     assert settings(folder).model_max_length == maximum
 
 

@@ -119,9 +119,7 @@ def test_a_key_given_twice_is_an_error(tmp_path: Path):
 
 
 def test_a_setting_that_does_not_exist_is_an_error_that_lists_those_that_do():
-    with pytest.raises(
-        TokenizerError, match="keywords: 'lowercase' is no tokenizer setting; expected one of do_lower_case"
-    ):
+    with pytest.raises(TokenizerError, match="keywords: 'lowercase' is no tokenizer setting; expected one of do_lower_case"):
         checked_settings({"lowercase": True}, "keywords")
 
 

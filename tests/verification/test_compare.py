@@ -201,9 +201,7 @@ def test_the_pooled_output_is_real_throughout():
     assert real_positions("pooler.output", np.array([[1, 0]]), (1, 5)).all()
 
 
-NUMBERS = st.lists(
-    st.floats(-100.0, 100.0).filter(lambda value: value == 0.0 or abs(value) > 1e-3), min_size=3, max_size=3
-)
+NUMBERS = st.lists(st.floats(-100.0, 100.0).filter(lambda value: value == 0.0 or abs(value) > 1e-3), min_size=3, max_size=3)
 
 
 @given(vector=NUMBERS.filter(any), scale=st.floats(0.1, 10.0))
