@@ -38,13 +38,9 @@ def check_inputs(
     position_ids: ArrayLike | None = None,
 ) -> ModelInputs:
     """The batch with its defaults filled in. Raises InputError as `Bert.__call__` says."""
-    if not isinstance(input_ids, Array | np.ndarray) and not any(len(row) for row in _rows("input_ids", input_ids)):
-        raise InputError("input_ids is an empty batch; give at least one text and one token")
     ids = _integers("input_ids", input_ids)
     if ids.ndim != 2:
         raise InputError(f"input_ids has shape {list(ids.shape)}; expected [batch, tokens]; a single text is a batch of one")
-    if 0 in ids.shape:
-        raise InputError(f"input_ids is an empty batch of shape {list(ids.shape)}; give at least one text and one token")
     tokens = ids.shape[1]
     _check_range("input_ids", ids, config.vocab_size, "vocab_size")
     if position_ids is None:
@@ -69,17 +65,13 @@ def _int32(array: Any) -> Any:
     return array if array.dtype == np.int32 or isinstance(array, jax.core.Tracer) else array.astype(np.int32)
 
 
-def _rows(name: str, values: ArrayLike) -> list[Any]:
-    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
-        raise InputError(f"{name} is a {type(values).__name__}; expected integers [batch, tokens]")
-    return [row if isinstance(row, Sequence | np.ndarray) else [row] for row in values]
-
-
 def _integers(name: str, values: ArrayLike) -> Any:
     try:
         array = values if isinstance(values, Array) else np.asarray(values)
     except ValueError:
         raise InputError(f"{name} has rows of different lengths; pad them: tokenizer(texts, padding=True)") from None
+    if 0 in array.shape:
+        raise InputError(f"{name} is an empty batch of shape {list(array.shape)}; give at least one text and one token")
     if array.dtype == bool:
         return array.astype(np.int32)
     if not jnp.issubdtype(array.dtype, jnp.integer):

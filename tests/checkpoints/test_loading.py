@@ -170,6 +170,26 @@ def test_a_configuration_beyond_all_memory_is_an_error_before_anything_is_alloca
         load(folder)
 
 
+def test_more_layers_than_tensors_is_an_error_before_the_model_is_built(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    change_config(folder, num_hidden_layers=1000)
+    monkeypatch.setattr("minibert.checkpoints.loading.abstract_model", None)
+    with pytest.raises(CheckpointError, match="too few for num_hidden_layers = 1000"):
+        load(folder)
+
+
+@pytest.mark.parametrize("field", ["dtype", "param_dtype"])
+def test_float64_without_jax_float64_is_an_error_not_float32(folder: Path, field: str):
+    with pytest.raises(ConfigError, match="JAX_ENABLE_X64=1"):
+        load(folder, **{field: "float64"})
+
+
+def test_weights_beyond_the_range_of_param_dtype_are_an_error_not_infinity(folder: Path):
+    name = "encoder.layer.0.output.dense.bias"
+    change_tensors(folder, **{name: np.full(24, 1e5, np.float32)})
+    with pytest.raises(CheckpointError, match=f"{name} has values too large for param_dtype float16"):
+        load(folder, param_dtype="float16")
+
+
 def test_a_configuration_out_of_range_is_an_error(folder: Path):
     change_config(folder, hidden_size=10**9)
     with pytest.raises(ConfigError, match=r"config\.json: hidden_size is 1000000000"):

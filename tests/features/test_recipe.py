@@ -95,13 +95,19 @@ def test_any_other_pooling_is_refused_by_its_file(tmp_path: Path, pooling: dict[
 
 
 def test_a_step_that_is_not_implemented_is_refused_by_its_type(tmp_path: Path):
-    with pytest.raises(CheckpointError, match=r"sentence_transformers\.models\.Dense"):
+    with pytest.raises(CheckpointError, match="has the steps Transformer, Pooling, Dense"):
         Recipe.read(write(tmp_path, [TRANSFORMER, POOLING, DENSE]))
+
+
+@pytest.mark.parametrize("steps", [[], [TRANSFORMER], [POOLING, TRANSFORMER], [TRANSFORMER, POOLING, POOLING]])
+def test_steps_in_another_order_or_number_are_refused(tmp_path: Path, steps: list[dict[str, Any]]):
+    with pytest.raises(CheckpointError, match="in this order"):
+        Recipe.read(write(tmp_path, steps))
 
 
 @pytest.mark.parametrize("kind", [None, 3, "", "mean", "Pooling.own"])
 def test_a_step_of_no_known_type_is_refused(tmp_path: Path, kind: Any):
-    with pytest.raises(CheckpointError, match="has a step of type"):
+    with pytest.raises(CheckpointError, match="has the steps .*; minibert implements Transformer, Pooling"):
         Recipe.read(write(tmp_path, [TRANSFORMER, {"type": kind}]))
 
 

@@ -79,3 +79,19 @@ def test_what_a_reference_lacks_is_named(tmp_path: Path, part: str):
     save_file(tensors, tmp_path / "reference.safetensors")
     with pytest.raises(TraceError, match=rf"it lacks {part}\.layers\.1\.output"):
         Reference.read(tmp_path / "reference.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("correction.layers.0.output", np.zeros((4, 6, 3), np.float32)),
+        ("floor.layers.0.output", np.zeros(2)),
+        ("token_type_ids", np.zeros((4, 5), np.int32)),
+        ("attention_mask", np.zeros((4, 6), np.int32)),
+    ],
+)
+def test_arrays_that_do_not_fit_one_another_are_refused(tmp_path: Path, name: str, array: np.ndarray):
+    tensors = load_file(GELU / "reference.safetensors") | {name: array}
+    save_file(tensors, tmp_path / "damaged.safetensors")
+    with pytest.raises(TraceError, match="is no stored reference"):
+        Reference.read(tmp_path / "damaged.safetensors")
