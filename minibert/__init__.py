@@ -1,4 +1,4 @@
-"""minibert: BERT rebuilt from scratch in NumPy and JAX on Flax NNX, proved equal to the references.
+"""minibert: BERT rebuilt from scratch in JAX on Flax NNX, proved equal to the references.
 
 model = minibert.load("minilm-l6")
 tokenizer = minibert.Tokenizer.load("minilm-l6")

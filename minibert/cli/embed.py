@@ -62,6 +62,8 @@ def _texts(arguments: list[str]) -> list[str]:
         return arguments
     if len(arguments) > 1:
         raise InputError("- (standard input) was given beside other texts; give either")
+    if sys.stdin is None:
+        raise InputError("standard input is closed; expected a text a line")
     data = sys.stdin.buffer.read()
     try:
         text = data.decode("utf-8")
@@ -95,7 +97,9 @@ def _show(texts: list[str], vectors: np.ndarray) -> None:
     table = Table("", "text", f"vector (first 4 of {vectors.shape[1]})", "length")
     for number, (text, vector) in enumerate(zip(texts, vectors, strict=True), start=1):
         start = "  ".join(f"{value:+.4f}" for value in vector[:4])
-        table.add_row(str(number), Text(text, overflow="ellipsis", no_wrap=True), start, f"{np.linalg.norm(vector):.3f}")
+        table.add_row(
+            str(number), Text(" ".join(text.split()), overflow="ellipsis", no_wrap=True), start, f"{np.linalg.norm(vector):.3f}"
+        )
     console.print(table)
     if 2 <= len(texts) <= LARGEST_TABLE:
         similarity = Table("cosine", *(str(number) for number in range(1, len(texts) + 1)))

@@ -54,6 +54,8 @@ def _print_list() -> None:
 def _print_result(entry: Entry, result: FetchResult) -> None:
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)
+    if not any(verdict.name.endswith(".safetensors") for verdict in result.verdicts):
+        print("warning: these weights are in a format that this version fetches but does not load yet", file=sys.stderr)
     for verdict in result.verdicts:
         mark = "warning: " if verdict.suspect else ""
         print(f"  {verdict.name}: {mark}{verdict.text}", file=sys.stderr if verdict.suspect else sys.stdout)

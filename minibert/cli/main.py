@@ -4,6 +4,7 @@ Exit status: 0 done; 1 `verify` found that the model parts from its references; 
 """
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -24,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (fetch, verify, embed, inspect):
         command.add_parser(subparsers)
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal of few characters shows ? for those that it lacks.
+        sys.stdout.reconfigure(errors="replace")
     parsed = parser.parse_args(arguments)
     try:
         keep_compiled_programs()
@@ -33,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MinibertError as problem:
         print(f"minibert: {problem}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # The reader of our output went away, as `head` does; what Python still holds for it must go nowhere.
+    except OSError as problem:
+        # A reader that went away, as `head` does, needs no word; in any case what Python still holds must go nowhere.
+        if not isinstance(problem, BrokenPipeError):
+            print(f"minibert: the system refused: {problem}; check the disk and where the output goes", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except KeyboardInterrupt:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoints.loading import load
-from minibert.checkpoints.registry import resolve
-from minibert.checkpoints.tensors import SINGLE_FILE
+from minibert.checkpoints.registry import lookup, resolve
+from minibert.checkpoints.tensors import open_checkpoint
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.errors import TraceError
 from minibert.model.tap import layer_output_names
@@ -30,8 +30,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare, print the table and the verdict; status 0 or 1."""
-    references = stored_references(arguments.name)
-    folder = resolve(arguments.name)
+    name = lookup(arguments.name).name
+    references = stored_references(name)
+    folder = resolve(name)
     _check_weights(folder, references)
     model = load(folder)
     names = layer_output_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
@@ -39,15 +40,15 @@ def run(arguments: argparse.Namespace) -> int:
     _print(worst, references[0])
     texts = sum(len(reference.texts) for reference in references)
     if worst.first_disagreement is not None:
-        print(f"{arguments.name} PARTS from its references, first at {worst.first_disagreement.name}")
+        print(f"{name} PARTS from its references, first at {worst.first_disagreement.name}")
         return 1
-    print(f"{arguments.name} agrees with its references: {texts} texts, {len(worst.rows)} intermediates each")
+    print(f"{name} agrees with its references: {texts} texts, {len(worst.rows)} intermediates each")
     return 0
 
 
 def _check_weights(folder: Path, references: list[Reference]) -> None:
     """Refuse weights that are not those that the references were recorded from, instead of calling them wrong."""
-    weights = folder / SINGLE_FILE
+    weights = open_checkpoint(folder).files[0]
     with weights.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     for reference in references:

@@ -16,6 +16,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
 
     Raises InputError if the folder is absent, the disk full or the place not writable.
     """
+    path = path.resolve()  # what a link points to is replaced, not the link
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file to write")
     temporary = None

@@ -47,12 +47,17 @@ class Features:
 
     def sentences(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts hidden"]:
         """One float32 vector a text, in the order of the texts; an empty text has one too, from its special tokens.
+        No texts give an array [0, hidden].
 
-        A text of over `max_length` tokens is cut there, and counted in `self.truncated`. Raises InputError if `texts` is a
-        single string, TokenizerError if an element is no string.
+        A text of over `max_length` tokens is cut there, and counted in `self.truncated`. Raises InputError if `texts` is no
+        sequence of strings.
         """
-        if isinstance(texts, str):
-            raise InputError("sentences() was given one string; give a list of texts: [text]")
+        if isinstance(texts, str) or not isinstance(texts, Sequence):
+            kind = "one string" if isinstance(texts, str) else f"a {type(texts).__name__}"
+            raise InputError(f"sentences() was given {kind}; give a list of texts: [text]")
+        for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"texts[{index}] is a {type(text).__name__}; expected a string")
         self.truncated = 0
         vectors = np.empty((len(texts), self.model.config.hidden_size), np.float32)
         for start in range(0, len(texts), TEXTS_SORTED_AT_A_TIME):

@@ -33,8 +33,8 @@ def batch_options(
     padding_name = _choice("padding", padding, PADDINGS, default="longest")
     truncation_name = _choice("truncation", truncation, TRUNCATIONS, default="longest_first")
     for name, number in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
-        if number is not None and (isinstance(number, bool) or number < 1):
-            raise TokenizerError(f"{name} is {number}; expected a whole number of tokens from 1 upwards")
+        if number is not None and (type(number) is not int or number < 1):
+            raise TokenizerError(f"{name} is {number!r}; expected a whole number of tokens from 1 upwards")
     if pad_to_multiple_of is not None and padding_name is None:
         raise TokenizerError("pad_to_multiple_of has no effect without padding; add padding='longest'")
     if truncation_name is None and padding_name != "max_length":

@@ -3,10 +3,10 @@
 A reference is a safetensors file. `input_ids`, `attention_mask` and `token_type_ids` are int32 [batch, tokens]. For every
 recorded intermediate NAME there is `float32.NAME`, what the implementation gave in float32; `correction.NAME`, what must
 be added to it, in float64, to have its float64 result (kept as float32, so the sum is exact to about 1e-13); and
-`floor.NAME`, a float64: the largest max abs error of its float32 over the ways in which it computes the same texts (eager and
-SDPA attention, alone and repeated, padded or not), for one run's error on a short text is luck. Where `positions` (int32) is
-there, intermediates over tokens were kept at those positions only; the floor is over all. The metadata says who computed it:
-implementation, versions, attention, checkpoint_sha256, and the texts.
+`floor.NAME`, float64 [batch]: for each text the largest error of its float32 over the ways in which it computes the same
+texts (eager and SDPA attention, alone and repeated, padded or not), for one run's error on a short text is luck. Where
+`positions` (int32) is there, intermediates over tokens were kept, and the floor taken, at those positions only. The metadata
+says who computed it: implementation, versions, attention, checkpoint_sha256, and the texts.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Reference:
     inputs: dict[str, np.ndarray]
     float32: dict[str, np.ndarray]
     truth: dict[str, np.ndarray]
-    floor: dict[str, float]
+    floor: dict[str, np.ndarray]
     positions: np.ndarray | None
 
     @property
@@ -54,22 +54,25 @@ class Reference:
             what = f"it lacks {', '.join(missing)}" if missing else "it records no intermediate"
             raise TraceError(f"{path} is no stored reference: {what}; expected a file that record_transformers.py wrote")
         wrong = [name for name in names if arrays[f"correction.{name}"].shape != arrays[f"float32.{name}"].shape]
-        wrong += [f"floor.{name}" for name in names if arrays[f"floor.{name}"].size != 1]
+        wrong += [f"floor.{name}" for name in names if arrays[f"floor.{name}"].shape != arrays["input_ids"].shape[:1]]
         wrong += [name for name in INPUTS if arrays[name].shape != arrays["input_ids"].shape or arrays[name].ndim != 2]
+        unsound = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+        if unsound:
+            raise TraceError(f"{path} is no stored reference: {', '.join(unsound)} hold NaN or infinity; record it again")
         if wrong or not arrays["attention_mask"].any():
             what = f"the shapes of {', '.join(wrong)} do not fit" if wrong else "its attention_mask has no real token"
             raise TraceError(f"{path} is no stored reference: {what}; record it again")
         float32 = {name: arrays[f"float32.{name}"] for name in names}
         truth = {name: float32[name] + arrays[f"correction.{name}"].astype(np.float64) for name in names}
         inputs = {name: arrays[name] for name in INPUTS}
-        floor = {name: arrays[f"floor.{name}"].item() for name in names}
+        floor = {name: arrays[f"floor.{name}"] for name in names}
         return cls(path, file.metadata, inputs, float32, truth, floor, arrays.get("positions"))
 
 
 def stored_references(name: str) -> list[Reference]:
     """The references that come with minibert for a registry name. Raises TraceError if there are none."""
+    known = sorted(path.name for path in (weights_folder() / "references").iterdir())
+    if name not in known:
+        raise TraceError(f"minibert has no stored references for {name!r}; it has them for {', '.join(known)}")
     folder = weights_folder() / "references" / name
-    paths = sorted(folder.glob("*.safetensors"))
-    if not paths:
-        raise TraceError(f"minibert has no stored references for {name!r} (looked in {folder})")
-    return [Reference.read(path) for path in paths]
+    return [Reference.read(path) for path in sorted(folder.glob("*.safetensors"))]

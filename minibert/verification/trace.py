@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from minibert.errors import TraceError
+from minibert.errors import InputError, TraceError
 from minibert.model import Bert
 from minibert.model.inputs import ModelInputs, check_inputs
 from minibert.model.tap import intermediate_names
@@ -67,6 +67,8 @@ def record(model: Bert, batch: Mapping[str, Any], names: list[str] | None = None
         TraceError: a name that the model does not have.
         InputError: a batch that the model cannot take.
     """
+    if not isinstance(batch, Mapping):
+        raise InputError(f"record() was given a {type(batch).__name__}; expected the mapping that a Tokenizer returns")
     known = intermediate_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
     unknown = sorted(set(names or ()) - set(known))
     if unknown:

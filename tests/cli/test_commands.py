@@ -1,5 +1,7 @@
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -158,3 +160,50 @@ def test_usage_errors_have_status_2(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["unheard-of"])
     assert stop.value.code == 2
+
+
+def run_with(stream: str, *command: str, encoding: str = "utf-8") -> subprocess.CompletedProcess:
+    """The real command in a shell that redirects a stream: `>/dev/full`, `>&-`, `<&-`."""
+    line = f'exec "$0" -m minibert.cli.main "$@" {stream}'
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    return subprocess.run(["sh", "-c", line, sys.executable, *command], capture_output=True, text=True, env=environment)
+
+
+def test_a_terminal_without_unicode_gets_the_table_all_the_same(minilm_folder):
+    outcome = run_with("", "inspect", str(minilm_folder), encoding="ascii")
+    assert outcome.returncode == 0, outcome.stderr
+    assert "gelu_erf" in outcome.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_takes_nothing_is_one_sentence_and_status_2(minilm_folder):
+    outcome = run_with(">/dev/full", "inspect", str(minilm_folder))
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("minibert: the system refused: [Errno 28]")
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_closed_streams_are_no_bug(minilm_folder):
+    assert run_with(">&-", "inspect", str(minilm_folder)).returncode == 0
+    outcome = run_with("<&-", "embed", "-")
+    assert outcome.returncode == 2
+    assert "standard input is closed" in outcome.stderr
+
+
+def test_a_link_keeps_pointing_at_the_file_that_is_written(minilm_folder, tmp_path):
+    (tmp_path / "link.npy").symlink_to(tmp_path / "target.npy")
+    assert main(["embed", "text", "--output", str(tmp_path / "link.npy")]) == 0
+    assert (tmp_path / "link.npy").is_symlink()
+    assert np.load(tmp_path / "target.npy").shape == (1, 384)
+
+
+def test_verify_suggests_the_name_that_was_meant(capsys):
+    assert main(["verify", "minilm-l7"]) == 2
+    assert "did you mean minilm-l6?" in capsys.readouterr().err
+
+
+def test_verify_says_when_the_weights_are_gone(minilm_folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "config.json").write_bytes((minilm_folder / "config.json").read_bytes())
+    monkeypatch.setattr("minibert.cli.verify.resolve", lambda name: tmp_path)
+    assert main(["verify"]) == 2
+    assert "has neither model.safetensors nor" in capsys.readouterr().err

@@ -33,15 +33,15 @@ def test_minilm_stays_within_the_floor_at_every_output(minilm: Bert, minilm_fold
     reference = next(reference for reference in stored_references("minilm-l6") if reference.path.stem == name)
     batch, kept = reference.inputs, reference.positions
     _, truth = recorder.record_both(theirs, batch)
-    floor = recorder.float32_floor(theirs, batch, truth)
+    floor = recorder.float32_floor(theirs, batch, truth, kept)
     names = recorder.layer_output_names(minilm.config.num_hidden_layers)
     ratios = {}
     for name, values in record(minilm, batch, names).items():
         real = real_positions(name, batch["attention_mask"], values.shape)
         error = np.where(real, np.abs(values - truth[name]), 0.0)
-        # At the positions that the stored reference keeps; over all 512 the next test looks at the whole distribution.
+        # Text by text, at the positions that the stored reference keeps; the next test looks at all 512.
         error = error[:, kept] if kept is not None and error.ndim == 3 else error
-        ratios[name] = float(error.max() / floor[name])
+        ratios[name] = float((error.reshape(len(error), -1).max(axis=1) / floor[name]).max())
     assert list(ratios) == names
     assert max(ratios.values()) <= BUDGET, ratios
 

@@ -215,3 +215,9 @@ def test_the_cosine_with_zero():
     assert cosine(zero, zero) == 1.0
     assert cosine(zero, one) == 0.0
     assert cosine(one, np.array([0.0, 2.0])) == 0.0
+
+
+def test_a_nan_floor_is_never_agreement():
+    sound = Report((Row("name", 1.0, 2.0, 0.0, 1.0),))
+    broken = Report((Row("name", 1.0, float("nan"), 0.0, 1.0),))
+    assert not worst_of([sound, broken]).agrees
