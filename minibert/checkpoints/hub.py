@@ -1,6 +1,5 @@
 """Checkpoints in a model repository on a hub, brought here by huggingface_hub (the extra `hub`)."""
 
-import errno
 import inspect
 import os
 import re
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minibert.checkpoints.integrity import file_sizes
+from minibert.checkpoints.integrity import NO_ROOM, file_sizes
 from minibert.checkpoints.registry import File, HubSource
 from minibert.errors import FetchError
 
@@ -16,7 +15,6 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # A server that breaks off every answer and ignores where to go on would otherwise be asked for ever.
 MAX_TRAFFIC_FACTOR = 4
-_OUT_OF_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def download(source: HubSource, files: tuple[File, ...], work: Path, folder: Pat
             raise
         # Which classes its transport raises changed from version to version; all of them end as our one sentence.
         except Exception as problem:
-            if isinstance(problem, OSError) and problem.errno in _OUT_OF_ROOM:
+            if isinstance(problem, OSError) and problem.errno in NO_ROOM:
                 raise
             reason = " ".join(f"{problem}".split())[:300] or type(problem).__name__
             raise FetchError(

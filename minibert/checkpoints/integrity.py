@@ -1,5 +1,6 @@
 """Whether the files of a checkpoint are the ones that the registry means, and what else can be told without a hash."""
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ from minibert.strict_json import parse_json_object, read_json_object, read_regul
 RECORD = "fetched.json"
 # Pages that proxies, log-in walls and careless mirrors send in a file's place, and the stand-in that git keeps for one.
 _IMPOSTORS = (b"<!doctype", b"<html", b"<?xml", b"version https://git-lfs")
+# What the system says when a disk, a quota or a limit on a file's size is reached.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MAX_HEADER = 100_000_000
 
 

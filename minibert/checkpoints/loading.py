@@ -2,15 +2,15 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from minibert.checkpoints.matching import check_depth, has_pooler, match_tensors, read_parameter
+from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_tensors, read_parameter
 from minibert.checkpoints.registry import resolve
-from minibert.checkpoints.tensors import open_checkpoint
+from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
 from minibert.errors import ConfigError
 from minibert.model import Bert
@@ -31,21 +31,36 @@ def load(name_or_path: str | Path, **overrides: Any) -> Bert:
             all of them in one message.
         ConfigError: a configuration that is broken or not implemented.
     """
-    folder = resolve(name_or_path)
+    blueprint = read_blueprint(resolve(name_or_path), **overrides)
+    variables = parameters_of(blueprint.model)
+    dtype = jnp.dtype(blueprint.config.param_dtype)
+    # Largest first: while it is copied both copies count, and nothing else does yet.
+    for path in sorted(variables, key=lambda path: -math.prod(blueprint.shapes[path])):
+        values = read_parameter(*blueprint.match.parameters[path], dtype)
+        variables[path].set_value(jax.device_put(values, may_alias=True))
+    return blueprint.model
+
+
+class Blueprint(NamedTuple):
+    """A checkpoint held against the model it calls for: everything but the weights."""
+
+    config: BertConfig
+    stored: StoredTensors
+    model: Bert
+    """Its parameters have shapes and dtypes but no values yet."""
+    shapes: dict[str, tuple[int, ...]]
+    match: Match
+
+
+def read_blueprint(folder: Path, **overrides: Any) -> Blueprint:
+    """Read the configuration and the headers in a checkpoint folder and match them; no weight is read. Raises as `load` does."""
     config = BertConfig.read(folder, **overrides)
     stored = open_checkpoint(folder)
     check_depth(config, stored)
     _check_dtype(config)
     model = abstract_model(config, add_pooling_layer=has_pooler(stored))
-    variables = parameters_of(model)
-    shapes = {path: variable.get_value().shape for path, variable in variables.items()}
-    match = match_tensors(stored, shapes, config.num_hidden_layers)
-    dtype = jnp.dtype(config.param_dtype)
-    # Largest first: while it is copied both copies count, and nothing else does yet.
-    for path in sorted(variables, key=lambda path: -math.prod(shapes[path])):
-        values = read_parameter(*match.parameters[path], dtype)
-        variables[path].set_value(jax.device_put(values, may_alias=True))
-    return model
+    shapes = {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
+    return Blueprint(config, stored, model, shapes, match_tensors(stored, shapes, config.num_hidden_layers))
 
 
 def _check_dtype(config: BertConfig) -> None:

@@ -5,11 +5,8 @@ import math
 import sys
 from typing import Any
 
-from minibert.checkpoints.loading import abstract_model, parameters_of
-from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_tensors
+from minibert.checkpoints.loading import Blueprint, read_blueprint
 from minibert.checkpoints.registry import resolve
-from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
-from minibert.config import BertConfig
 
 PARTS = ("embeddings", "encoder", "pooler")
 ACTIVATION_MEANING = {
@@ -34,20 +31,15 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read the headers and print."""
     folder = resolve(arguments.name)
-    config = BertConfig.read(folder)
-    stored = open_checkpoint(folder)
-    check_depth(config, stored)
-    model = abstract_model(config, add_pooling_layer=has_pooler(stored))
-    shapes = {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
-    match = match_tensors(stored, shapes, config.num_hidden_layers)
-    _print(str(folder), config, stored, match, shapes)
+    _print(str(folder), read_blueprint(folder))
     return 0
 
 
-def _print(folder: str, config: BertConfig, stored: StoredTensors, match: Match, shapes: dict[str, tuple[int, ...]]) -> None:
+def _print(folder: str, blueprint: Blueprint) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    config, stored, _, shapes, match = blueprint
     size = sum(path.stat().st_size for path in stored.files)
     dtypes = sorted({tensor.dtype.name for _, tensor in match.parameters.values()})
     facts = {

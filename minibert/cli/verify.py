@@ -1,11 +1,11 @@
 """`minibert verify`: hold a checkpoint against its stored references, layer by layer."""
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any
 
+from minibert.checkpoints.integrity import sha256_of
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import lookup, resolve
 from minibert.checkpoints.tensors import open_checkpoint
@@ -49,8 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_weights(folder: Path, references: list[Reference]) -> None:
     """Refuse weights that are not those that the references were recorded from, instead of calling them wrong."""
     weights = open_checkpoint(folder).files[0]
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = sha256_of(weights)
     for reference in references:
         recorded = reference.metadata.get("checkpoint_sha256")
         if recorded != found:
