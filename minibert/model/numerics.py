@@ -1,7 +1,6 @@
 """The dtype and precision policy in one place, and the matrix product and dense layer that obey it."""
 
 import contextlib
-import itertools
 from collections.abc import Iterator
 
 import jax
@@ -11,6 +10,9 @@ from jax import Array
 from jaxtyping import Float
 
 from minibert.config import BertConfig
+
+SHORT_RUN = 32
+"""Terms that are not worth a partial sum of their own: their rounding is small whatever the order."""
 
 
 def hidden_dtype(config: BertConfig) -> jnp.dtype:
@@ -35,13 +37,21 @@ def product_in_parts(left: Array, right: Array, parts: int, config: BertConfig) 
     """`left @ right` of two matrices, on a CPU summed in `parts` partial sums over runs of terms.
 
     XLA's products on a CPU add up all terms one after the other, so a long sum is rounded more than torch's; accelerators
-    sum in blocks by themselves, and operands of reduced precision round far more than any order of summation.
+    sum in blocks by themselves, and operands of reduced precision round far more than any order of summation. Sums that are
+    short, or that the parts do not divide, are taken in one.
     """
-    if parts == 1 or jax.default_backend() != "cpu" or jnp.finfo(config.dtype).bits < 32:
+    terms = left.shape[-1]
+    if (
+        parts == 1
+        or terms % parts
+        or terms < SHORT_RUN * parts
+        or jax.default_backend() != "cpu"
+        or jnp.finfo(config.dtype).bits < 32
+    ):
         return product(left, right, config)
-    ends = [left.shape[-1] * part // parts for part in range(parts + 1)]
-    pieces = [product(left[:, start:end], right[start:end], config) for start, end in itertools.pairwise(ends)]
-    return sum(pieces[1:], start=pieces[0])
+    # One batched product of all parts: slices of `right` would be copied, its reshaping is not.
+    partial_sums = product(jnp.stack(jnp.split(left, parts, axis=-1)), right.reshape(parts, terms // parts, -1), config)
+    return sum((partial_sums[part] for part in range(1, parts)), start=partial_sums[0])
 
 
 @contextlib.contextmanager
@@ -68,7 +78,7 @@ class Dense(nnx.Module):
 
     def __init__(self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs, partial_sums: int = 1):
         self.config = config
-        self.partial_sums = min(partial_sums, in_features)
+        self.partial_sums = partial_sums
         self.kernel = normal_parameter((in_features, out_features), config, rngs)
         self.bias = nnx.Param(jnp.zeros(out_features, config.param_dtype))
 

@@ -46,7 +46,7 @@ def test_minilm_stays_within_the_floor_at_every_output(minilm: Bert, minilm_fold
     assert max(ratios.values()) <= BUDGET, ratios
 
 
-def test_over_all_512_positions_the_rms_error_is_within_the_budget(minilm: Bert, minilm_folder: Path, recorder: ModuleType):
+def test_over_all_512_positions_no_error_is_beyond_the_budget_of_one_run(minilm: Bert, minilm_folder: Path, recorder: ModuleType):
     from transformers import BertModel
 
     theirs = BertModel.from_pretrained(minilm_folder)
@@ -55,11 +55,12 @@ def test_over_all_512_positions_the_rms_error_is_within_the_budget(minilm: Bert,
     names = recorder.layer_output_names(minilm.config.num_hidden_layers)
     ours = record(minilm, batch, names)
 
-    def rms(values: np.ndarray) -> float:
-        return float(np.sqrt(np.mean(np.square(values.astype(np.float64)))))
+    def sizes(values: np.ndarray) -> np.ndarray:
+        """The largest and the root mean square of the errors."""
+        return np.array([np.abs(values).max(), np.sqrt(np.mean(np.square(values)))])
 
-    ratios = {name: rms(ours[name] - truth[name]) / rms(float32[name] - truth[name]) for name in names}
-    assert max(ratios.values()) <= BUDGET, ratios
+    ratios = {name: sizes(ours[name] - truth[name]) / sizes(float32[name] - truth[name]) for name in names}
+    assert max(ratio.max() for ratio in ratios.values()) <= BUDGET, ratios
 
 
 @pytest.mark.parametrize("seed", range(20))
