@@ -6,7 +6,6 @@ Every id equals that of the `tokenizers` library 0.23, which transformers 5 uses
 The original, google-research/bert tokenization.py, differs from it in a few rare classes of characters.
 """
 
-import re
 from collections.abc import Sequence
 from operator import index
 from pathlib import Path
@@ -19,11 +18,11 @@ from minibert.errors import TokenizerError
 from minibert.tokenizer import sequences
 from minibert.tokenizer.arguments import batch_options, checked_text, texts_and_pairs
 from minibert.tokenizer.folder import read_folder
-from minibert.tokenizer.normalization import Normalizer
+from minibert.tokenizer.remembered_ids import RememberedIds
 from minibert.tokenizer.settings import TokenizerSettings
+from minibert.tokenizer.text_ids import TextIds
 from minibert.tokenizer.vocabulary import Vocabulary
-from minibert.tokenizer.word_piece import CONTINUATION, split_into_pieces
-from minibert.tokenizer.word_splitting import split_words
+from minibert.tokenizer.word_piece import CONTINUATION
 
 # What a caller should give. `object` is what is checked: anything else becomes our error, with its place in the batch.
 Texts = str | Sequence[str] | Sequence[tuple[str, str]] | object
@@ -48,14 +47,7 @@ class Tokenizer:
                     f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {token!r}; expected all of BERT's "
                     f"special tokens in it, or {name}=… to name the token that stands for it"
                 )
-        self._normalize = Normalizer(
-            space_cjk=self.settings.tokenize_chinese_chars,
-            strip_accents=self.settings.removes_accents,
-            lower_case=self.settings.do_lower_case,
-        )
-        # The longest first: of two special tokens that begin at the same place the longer one counts.
-        special_tokens = sorted(set(self.settings.special_tokens.values()), key=len, reverse=True)
-        self._special_token = re.compile("(" + "|".join(map(re.escape, special_tokens)) + ")")
+        self._ids = RememberedIds(TextIds(self.vocabulary, self.settings))
 
     @classmethod
     def load(cls, name_or_path: str | Path, **overrides: object) -> "Tokenizer":
@@ -203,19 +195,6 @@ class Tokenizer:
     def mask_token_id(self) -> int:
         """The id of [MASK], the token to be predicted."""
         return self.vocabulary.ids[self.settings.mask_token]
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = []
-        unknown_id, longest_word = self.unk_token_id, self.settings.longest_word
-        # Splitting at a group keeps what it matched: every second part is a special token.
-        parts = self._special_token.split(text) if self.settings.special_tokens_in_text else [text]
-        for place, part in enumerate(parts):
-            if place % 2:
-                ids.append(self.vocabulary.ids[part])
-                continue
-            for word in split_words(self._normalize(part)):
-                ids += split_into_pieces(word, self.vocabulary.ids, unknown_id=unknown_id, longest_word=longest_word)
-        return ids
 
     def _row(self, first: list[int], second: list[int] | None, add_special_tokens: bool) -> sequences.Row:
         if not add_special_tokens:
