@@ -4,6 +4,7 @@ What stands between two runs of whitespace has the same ids wherever it stands, 
 across whitespace. Natural text repeats its chunks, so most of them are looked up, and never normalised or split again.
 """
 
+import re
 from itertools import chain
 
 from minibert.tokenizer.text_ids import TextIds
@@ -16,6 +17,9 @@ CHUNKS_KEPT = 100_000
 
 LONGEST_KEPT = 64
 """Longer chunks, in characters, are rarely met again and would take up the memory."""
+
+PLAIN_WORD = re.compile("[0-9A-Za-z]+|[^ ]")
+"""The words of printable ASCII, where everything but letters and digits is punctuation."""
 
 
 class RememberedIds:
@@ -43,11 +47,31 @@ class _Chunks(dict[str, tuple[int, ...]]):
     def __init__(self, text_ids: TextIds) -> None:
         super().__init__()
         self._text_ids = text_ids
+        self._token_ids = text_ids.vocabulary.ids
+        self._lower_case = text_ids.settings.do_lower_case
+        self._longest_word = text_ids.settings.longest_word
+        special_tokens = text_ids.settings.special_tokens.values() if text_ids.settings.special_tokens_in_text else []
+        # A special token may stand wherever all of its first characters do.
+        self._first_characters = {token[0] for token in special_tokens}
 
     def __missing__(self, chunk: str) -> tuple[int, ...]:
-        ids = tuple(self._text_ids(chunk))
+        ids = self._ids_of_plain(chunk)
+        if ids is None:
+            ids = tuple(self._text_ids(chunk))
         if len(chunk) <= LONGEST_KEPT:
             if len(self) >= CHUNKS_KEPT:
                 self.clear()
             self[chunk] = ids
         return ids
+
+    def _ids_of_plain(self, chunk: str) -> tuple[int, ...] | None:
+        """The ids of printable ASCII whose words are all in the vocabulary, the common case; None of anything else."""
+        if len(chunk) > self._longest_word or not (chunk.isascii() and chunk.isprintable()):
+            return None
+        if any(map(chunk.__contains__, self._first_characters)):
+            return None
+        words = PLAIN_WORD.findall(chunk.lower() if self._lower_case else chunk)
+        try:
+            return tuple(map(self._token_ids.__getitem__, words))
+        except KeyError:
+            return None

@@ -30,7 +30,7 @@ def text_ids(**settings: object) -> TextIds:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"do_lower_case": False}, {"special_tokens_in_text": False}, {"mask_token": "two words"}],
+    [{}, {"do_lower_case": False}, {"special_tokens_in_text": False}, {"mask_token": "two words"}, {"longest_word": 1}],
     ids=str,
 )
 @given(texts=st.lists(TEXTS, max_size=4))
