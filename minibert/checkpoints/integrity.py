@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minibert.checkpoints.registry import Entry, File
+from minibert.checkpoints.safetensors_file import MAX_HEADER_BYTES
 from minibert.errors import FetchError
 from minibert.strict_json import parse_json_object, read_json_object, read_regular_file
 
@@ -19,7 +20,6 @@ RECORD = "fetched.json"
 _IMPOSTORS = (b"<!doctype", b"<html", b"<?xml", b"version https://git-lfs")
 # What the system says when a disk, a quota or a limit on a file's size is reached.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_MAX_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _check_safetensors(path: Path, start: bytes) -> None:
     """FetchError unless the header is whole and its last tensor ends where the file ends."""
     size = path.stat().st_size
     length = int.from_bytes(start[:8], "little")
-    if not 2 <= length <= min(_MAX_HEADER, size - 8):
+    if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
         raise FetchError(f"{path.name} claims a header of {length:,} bytes in a file of {size:,}: no whole safetensors file")
     with path.open("rb") as stream:
         stream.seek(8)

@@ -12,6 +12,7 @@ from minibert.config import BertConfig
 from minibert.errors import CheckpointError
 
 ALIGNMENT = 64
+MOST_LISTED = 1000  # BERT-large has 391 tensors; a hostile header names millions
 FLOATING = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -74,9 +75,10 @@ def match_tensors(stored: StoredTensors, shapes: dict[str, tuple[int, ...]], num
             problems.append(f"unexpected: {name} {list(tensor.shape)} is no parameter of this model")
     if problems:
         files = ", ".join(str(path) for path in stored.files)
+        listed = problems[:MOST_LISTED] + [f"and {len(problems) - MOST_LISTED:,} more"] * (len(problems) > MOST_LISTED)
         raise CheckpointError(
-            f"{files}: {len(problems)} tensors do not fit the configuration beside it; use the config.json that this "
-            "checkpoint was saved with:\n  " + "\n  ".join(problems)
+            f"{files}: {len(problems):,} tensors do not fit the configuration beside it; use the config.json that this "
+            "checkpoint was saved with:\n  " + "\n  ".join(listed)
         )
     return Match(parameters, heads, buffers)
 

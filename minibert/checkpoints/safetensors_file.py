@@ -16,7 +16,8 @@ import numpy as np
 from minibert.errors import CheckpointError, MinibertError
 from minibert.strict_json import parse_json_object
 
-MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+MAX_HEADER_BYTES = 10_000_000
+"""BERT-large's header takes 0.05 MB. The format allows 100 MB, which would take gigabytes of memory to parse."""
 MAX_AXES = 32
 MAX_ELEMENTS = 1 << 60  # above it NumPy refuses even an array that a length of 0 makes empty
 
@@ -103,7 +104,8 @@ def _read_header(path: Path, refuse: Any, error: type[MinibertError]) -> tuple[i
             if size < 8 or length == 0:
                 raise refuse(f"it has {size} bytes and a header of {length if size >= 8 else 0}")
             if length > MAX_HEADER_BYTES or 8 + length > size:
-                raise refuse(f"it claims a header of {length:,} bytes, the file has {size:,}")
+                limit = min(MAX_HEADER_BYTES, size - 8)
+                raise refuse(f"it claims a header of {length:,} bytes, of {limit:,} at most in a file of {size:,}")
             header = file.read(length)
     except FileNotFoundError:
         raise error(f"{path} does not exist; expected a safetensors file") from None

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.writing import write_atomically
 from minibert.errors import InputError
 from minibert.features import Features, cosine_similarity
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 OUTPUTS = (".npy", ".npz", ".jsonl")
 LARGEST_TABLE = 12
@@ -23,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
         "embed",
         help="turn texts into sentence vectors",
         description="Turn texts into sentence vectors by the checkpoint's own recipe. With two or more texts, show how "
-        "similar they are.",
+        f"similar they are (a table of {LARGEST_TABLE} at most).",
     )
     parser.add_argument("texts", nargs="+", metavar="TEXT", help="a text each; - reads a text a line from standard input")
     parser.add_argument("--model", default=DEFAULT_NAME, help="a fetched name or a folder (default: %(default)s)")
@@ -53,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         _write(output, texts, vectors)
         print(f"wrote {vectors.shape[0]} vectors of {vectors.shape[1]} dimensions to {output}")
     else:
-        _show(texts, vectors)
+        _show_vectors(texts, vectors)
+    _show_similarity(vectors)
     return 0
 
 
@@ -88,23 +92,32 @@ def _write(path: Path, texts: list[str], vectors: np.ndarray) -> None:
                 file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
 
 
-def _show(texts: list[str], vectors: np.ndarray) -> None:
-    from rich.console import Console
+def _show_vectors(texts: list[str], vectors: np.ndarray) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table("", "text", f"vector (first 4 of {vectors.shape[1]})", "length")
     for number, (text, vector) in enumerate(zip(texts, vectors, strict=True), start=1):
         start = "  ".join(f"{value:+.4f}" for value in vector[:4])
         table.add_row(
             str(number), Text(" ".join(text.split()), overflow="ellipsis", no_wrap=True), start, f"{np.linalg.norm(vector):.3f}"
         )
-    console.print(table)
-    if 2 <= len(texts) <= LARGEST_TABLE:
-        similarity = Table("cosine", *(str(number) for number in range(1, len(texts) + 1)))
+    _console().print(table)
+
+
+def _show_similarity(vectors: np.ndarray) -> None:
+    from rich.table import Table
+
+    if 2 <= len(vectors) <= LARGEST_TABLE:
+        similarity = Table("cosine", *(str(number) for number in range(1, len(vectors) + 1)))
         for number, row in enumerate(cosine_similarity(vectors, vectors), start=1):
             similarity.add_row(str(number), *(f"{value:.2f}" for value in row))
-        console.print(similarity)
-    elif len(texts) > LARGEST_TABLE:
-        console.print(f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)")
+        _console().print(similarity)
+    elif len(vectors) > LARGEST_TABLE:
+        _console().print(f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)

@@ -6,25 +6,26 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 
-def gelu_erf(values: Array) -> Array:
+def gelu_erf(values: Float[Array, "..."]) -> Float[Array, "..."]:
     """The exact GELU of Hendrycks & Gimpel 2016: `x/2 · (1 + erf(x / sqrt(2)))`; Hugging Face's "gelu"."""
     return values * 0.5 * (1.0 + jax.lax.erf(values * (1.0 / math.sqrt(2.0))))
 
 
-def gelu_tanh(values: Array) -> Array:
+def gelu_tanh(values: Float[Array, "..."]) -> Float[Array, "..."]:
     """`x/2 · (1 + tanh(sqrt(2/π) · (x + 0.044715 x³)))`; "gelu" in google-research/bert (modeling.py), HF's "gelu_new"."""
     inner = math.sqrt(2.0 / math.pi) * (values + 0.044715 * (values * values * values))
     return values * 0.5 * (1.0 + jnp.tanh(inner))
 
 
-def relu(values: Array) -> Array:
+def relu(values: Float[Array, "..."]) -> Float[Array, "..."]:
     """`max(x, 0)`."""
     return jnp.maximum(values, 0.0)
 
 
-def silu(values: Array) -> Array:
+def silu(values: Float[Array, "..."]) -> Float[Array, "..."]:
     """`x / (1 + exp(−x))`."""
     return values * jax.nn.sigmoid(values)
 

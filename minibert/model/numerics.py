@@ -20,7 +20,9 @@ def hidden_dtype(config: BertConfig) -> jnp.dtype:
     return jnp.promote_types(config.dtype, jnp.float32)
 
 
-def product(left: Array, right: Array, config: BertConfig) -> Array:
+def product(
+    left: Float[Array, "*batch rows terms"], right: Float[Array, "*batch terms columns"], config: BertConfig
+) -> Float[Array, "*batch rows columns"]:
     """`left @ right` over the last two axes: operands in `dtype`, accumulated and returned in float32 or wider.
 
     The precision is always explicit: an accelerator's default would round float32 operands to TF32 or bfloat16.
@@ -33,7 +35,9 @@ def product(left: Array, right: Array, config: BertConfig) -> Array:
     )
 
 
-def product_in_parts(left: Array, right: Array, parts: int, config: BertConfig) -> Array:
+def product_in_parts(
+    left: Float[Array, "rows terms"], right: Float[Array, "terms columns"], parts: int, config: BertConfig
+) -> Float[Array, "rows columns"]:
     """`left @ right` of two matrices, on a CPU summed in `parts` partial sums over runs of terms.
 
     XLA's products on a CPU add up all terms one after the other, so a long sum is rounded more than torch's; accelerators
@@ -88,7 +92,7 @@ class Dense(nnx.Module):
         return result + self.bias[...].astype(result.dtype)
 
 
-def dropout(values: Array, rate: float, key: Array | None) -> Array:
+def dropout(values: Float[Array, "*shape"], rate: float, key: Array | None) -> Float[Array, "*shape"]:
     """Inverted dropout (Srivastava et al. 2014): zero a share `rate` of the values, scale the rest; off without a key."""
     if key is None or rate == 0.0:
         return values

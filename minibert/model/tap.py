@@ -13,11 +13,12 @@ Under `jit` the identity tap costs nothing. The names, in data-flow order:
 from collections.abc import Callable
 
 from jax import Array
+from jaxtyping import Float
 
 Tap = Callable[[str, Array], Array]
 
 
-def identity(name: str, value: Array) -> Array:
+def identity(name: str, value: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The tap that neither looks nor changes."""
     return value
 
@@ -46,7 +47,7 @@ class _Within:
         return wants(self.tap, f"{self.part}.{name}")
 
 
-def tap_rows(tap: Tap, name: str, rows: Array, batch: int) -> Array:
+def tap_rows(tap: Tap, name: str, rows: Float[Array, "rows width"], batch: int) -> Float[Array, "rows width"]:
     """Pass `rows` [batch·tokens, width] through the tap as [batch, tokens, width], the shape that every user sees."""
     if tap is identity:
         return rows

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Int32, Integer
 
 from minibert.errors import TokenizerError
 from minibert.tokenizer import sequences
@@ -149,7 +149,7 @@ class Tokenizer:
             return [self._token(token_id) for token_id in ids]
         return self._token(ids)
 
-    def decode(self, ids: Sequence[int | np.integer] | np.ndarray, skip_special_tokens: bool = False) -> str:
+    def decode(self, ids: Sequence[int | np.integer] | Integer[np.ndarray, " tokens"], skip_special_tokens: bool = False) -> str:
         """The tokens of `ids` with spaces between words and the "##" pieces joined to theirs.
 
         This is not the text that gave the ids: case, accents and the spaces round punctuation are gone. Raises

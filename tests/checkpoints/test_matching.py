@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 
 from minibert import BertConfig
 from minibert.checkpoints.loading import abstract_model, parameters_of
-from minibert.checkpoints.matching import Match, has_pooler, match_tensors, read_parameter
+from minibert.checkpoints.matching import MOST_LISTED, Match, has_pooler, match_tensors, read_parameter
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.errors import CheckpointError
 
@@ -80,6 +80,14 @@ def test_all_problems_are_listed_in_one_error(tmp_path: Path, tensors: dict[str,
         "wrong shape: embeddings.word_embeddings.weight is [36, 24], the configuration calls for [37, 24]",
         "wrong shape: encoder.layer.0.intermediate.dense.weight is [24, 40], the configuration calls for [40, 24]",
     ]
+
+
+def test_of_very_many_problems_the_rest_is_counted(tmp_path: Path, tensors: dict[str, np.ndarray]):
+    tensors |= {f"made.up.{number}": np.zeros(0, np.float32) for number in range(MOST_LISTED + 5)}
+    lines = problems(tmp_path, tensors)
+    assert f"{MOST_LISTED + 5:,} tensors do not fit" in lines[0]
+    assert len(lines) == 1 + MOST_LISTED + 1
+    assert lines[-1] == "and 5 more"
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int8, np.bool_])

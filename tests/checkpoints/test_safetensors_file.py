@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minibert
-from minibert.checkpoints.safetensors_file import open_safetensors
+from minibert.checkpoints.safetensors_file import MAX_HEADER_BYTES, open_safetensors
 from minibert.errors import CheckpointError, TraceError
 
 DTYPES = {
@@ -286,8 +286,9 @@ def test_hostile_files_take_little_memory_and_time(tmp_path: Path):
         (tmp_path / f"hostile-{index}").write_bytes(data)
     sparse = {
         "zeros": b"",
-        "a-long-header": struct.pack("<Q", 100_000_000),
-        "a-longer-header": struct.pack("<Q", 100_000_001),
+        "a-long-header": struct.pack("<Q", MAX_HEADER_BYTES),
+        "a-longer-header": struct.pack("<Q", MAX_HEADER_BYTES + 1),
+        "a-header-of-objects": file_of({"a": [{}] * (MAX_HEADER_BYTES // 5)}),
         "a-header-of-a-terabyte": struct.pack("<Q", (1 << 40) - 8),
         "bytes-of-no-tensor": file_of({"a": entry()}),
     }

@@ -65,9 +65,10 @@ def test_embed_shows_how_similar_texts_are(minilm_folder, capsys):
     assert "cosine" in capsys.readouterr().out
 
 
-def test_embed_writes_npy_npz_and_jsonl_with_the_same_vectors(minilm_folder, tmp_path):
+def test_embed_writes_npy_npz_and_jsonl_with_the_same_vectors(minilm_folder, tmp_path, capsys):
     for suffix in ("npy", "npz", "jsonl"):
         assert main(["embed", *FILMS_AND_CARS, "--output", str(tmp_path / f"vectors.{suffix}")]) == 0
+        assert "cosine" in capsys.readouterr().out
     vectors = np.load(tmp_path / "vectors.npy")
     archive = np.load(tmp_path / "vectors.npz")
     rows = [json.loads(line) for line in (tmp_path / "vectors.jsonl").read_text().splitlines()]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minibert import Trace, TraceError, compare, load, record
 from minibert.verification import Reference, Report, Row
-from minibert.verification.compare import BUDGET, cosine, real_positions, worst_of
+from minibert.verification.compare import BUDGET, cosine, error_in_floors, real_positions, worst_of
 
 GELU = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 
@@ -33,7 +33,7 @@ def first_disagreement_with(reference: Reference, **overrides: object) -> str:
 
 
 def row(*, error: float = 1e-7, floor: float = 1e-7, name: str = "layers.0.output") -> Row:
-    return Row(name, max_abs_error=error, floor=floor, error_over_rms=error, cosine=1.0)
+    return Row(name, max_abs_error=error, ratio=error_in_floors(error, floor), error_over_rms=error, cosine=1.0)
 
 
 def test_the_tanh_form_of_gelu_parts_at_the_first_activation(reference: Reference):
@@ -155,7 +155,21 @@ def test_where_the_reference_is_exact_nothing_but_exact_agrees():
 def test_the_worst_of_several_reports_is_taken_name_by_name():
     first = Report((row(error=2.0, floor=1.0, name="a"), row(error=1.0, floor=1.0, name="b")))
     second = Report((row(error=3.0, floor=2.0, name="a"), row(error=3.0, floor=1.0, name="b")))
-    assert worst_of([first, second]).rows == (first.rows[0], second.rows[1])
+    worst_a, worst_b = worst_of([first, second]).rows
+    # The larger error of "a" is the one that is smaller in units of its floor.
+    assert (worst_a.max_abs_error, worst_a.ratio) == (3.0, 2.0)
+    assert worst_b == second.rows[1]
+
+
+def test_the_ratio_is_that_of_the_worst_text_and_the_error_the_largest_of_all(reference: Reference):
+    name = "layers.0.output"
+    floor = {**reference.floor, name: np.array([1.0, 0.01, 1.0, 1.0])}
+    wrong = reference.truth[name].copy()
+    wrong[0, 0, 0] += 0.5
+    wrong[1, 0, 0] += 0.25
+    (row,) = compare({name: wrong}, replace(reference, floor=floor)).rows
+    assert row.max_abs_error == pytest.approx(0.5)
+    assert row.ratio == pytest.approx(25.0)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -218,6 +232,6 @@ def test_the_cosine_with_zero():
 
 
 def test_a_nan_floor_is_never_agreement():
-    sound = Report((Row("name", 1.0, 2.0, 0.0, 1.0),))
-    broken = Report((Row("name", 1.0, float("nan"), 0.0, 1.0),))
+    sound = Report((row(error=1.0, floor=2.0),))
+    broken = Report((row(error=1.0, floor=math.nan),))
     assert not worst_of([sound, broken]).agrees
