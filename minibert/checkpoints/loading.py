@@ -12,7 +12,7 @@ from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
-from minibert.errors import ConfigError
+from minibert.errors import CheckpointError, ConfigError
 from minibert.model import Bert
 
 
@@ -54,6 +54,8 @@ class Blueprint(NamedTuple):
 
 def read_blueprint(folder: Path, **overrides: Any) -> Blueprint:
     """Read the configuration and the headers in a checkpoint folder and match them; no weight is read. Raises as `load` does."""
+    if folder.is_file():
+        raise CheckpointError(f"{folder} is a file; expected the folder that holds it and config.json, {folder.parent}")
     config = BertConfig.read(folder, **overrides)
     stored = open_checkpoint(folder)
     check_depth(config, stored)

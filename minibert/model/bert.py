@@ -15,7 +15,7 @@ from minibert.model.encoder import Encoder
 from minibert.model.inputs import AnyArray, ModelInputs, TokenArray, check_inputs
 from minibert.model.numerics import hidden_dtype, split_key
 from minibert.model.pooler import Pooler
-from minibert.model.tap import Tap, identity, wants, within
+from minibert.model.tap import Tap, checked, identity, wants, within
 
 
 class BertOutput(NamedTuple):
@@ -71,8 +71,8 @@ class Bert(nnx.Module):
             BertOutput of float32 arrays (float64 if `dtype` is).
 
         Raises:
-            InputError: arrays of wrong shape or dtype, an empty batch, an id, token type or position outside its table, or
-                more tokens than the model has positions. Under a caller's own `jit` values cannot be seen; there an index
+            InputError: arrays of wrong shape or dtype, an empty batch, an id, token type or position outside its table, more
+                tokens than the model has positions, or a tap that hands back something of another shape. Under a caller's own `jit` values cannot be seen; there an index
                 outside its table becomes NaN instead, and the mask must hold 0 and 1 only.
         """
         inputs = check_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids)
@@ -100,6 +100,7 @@ class Bert(nnx.Module):
     ) -> BertOutput:
         """The pure function behind `__call__`: no checks, no compilation; arguments and result as there."""
         batch, tokens = input_ids.shape
+        tap = checked(tap)
         embeddings_key, encoder_key = split_key(dropout_key, 2)
         attentions: list[Array] = []
         if output_attentions:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from jax import Array
 from jaxtyping import Float
 
+from minibert.errors import InputError
+
 Tap = Callable[[str, Array], Array]
 
 
@@ -33,6 +35,29 @@ def wants(tap: Tap, name: str) -> bool:
     if tap is identity:
         return False
     return tap.wants(name) if hasattr(tap, "wants") else True
+
+
+def checked(tap: Tap) -> Tap:
+    """The same tap, with an InputError that names the intermediate when what it hands back is no array of the same shape."""
+    return identity if tap is identity else _Checked(tap)
+
+
+class _Checked:
+    def __init__(self, tap: Tap):
+        self.tap = tap
+
+    def __call__(self, name: str, value: Array) -> Array:
+        result = self.tap(name, value)
+        if getattr(result, "shape", None) != value.shape:
+            found = f"an array of shape {list(result.shape)}" if hasattr(result, "shape") else f"{type(result).__name__}"
+            raise InputError(
+                f"the tap handed back {found} for {name!r}; expected an array of shape {list(value.shape)}: return the value "
+                "itself to leave it as it is"
+            )
+        return result
+
+    def wants(self, name: str) -> bool:
+        return wants(self.tap, name)
 
 
 class _Within:

@@ -85,6 +85,11 @@ def test_a_path_may_be_text():
     assert load(str(TINY)).config.hidden_size == 24
 
 
+def test_a_file_is_no_folder(folder: Path):
+    with pytest.raises(CheckpointError, match=rf"model.safetensors is a file; expected the folder .*{re.escape(str(folder))}"):
+        load(folder / "model.safetensors")
+
+
 def test_shards_load_as_the_one_file_does(folder: Path):
     expected = parameters(load(folder))
     tensors = load_file(folder / "model.safetensors")

@@ -1,5 +1,6 @@
 """The tap: its names, its shapes, and that looking changes nothing while replacing changes everything after it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import Array
 
-from minibert import Bert, BertConfig, load, record
+from minibert import Bert, BertConfig, InputError, load, record
 from minibert.checkpoints.loading import abstract_model
 from minibert.model.inputs import check_inputs
 from minibert.model.tap import identity, intermediate_names, wants, within
@@ -192,3 +193,16 @@ def test_a_tap_with_wants_is_asked_by_the_full_name():
 
 def test_within_the_identity_is_the_identity():
     assert within(identity, "layers.0") is identity
+
+
+@pytest.mark.parametrize(
+    ("handed_back", "named"),
+    [(lambda value: None, "NoneType"), (lambda value: value[:1], r"an array of shape \[1, 5, 12\]")],
+    ids=["nothing", "another shape"],
+)
+def test_a_tap_that_hands_back_something_else_is_told_where(handed_back: Callable[[Array], object], named: str):
+    def tap(name: str, value: Array) -> object:
+        return handed_back(value) if name == "layers.1.output" else value
+
+    with pytest.raises(InputError, match=rf"{named} for 'layers\.1\.output'; expected an array of shape \[2, 5, 12\]"):
+        small_model()(IDS, MASK, tap=tap)
