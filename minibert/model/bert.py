@@ -72,8 +72,9 @@ class Bert(nnx.Module):
 
         Raises:
             InputError: arrays of wrong shape or dtype, an empty batch, an id, token type or position outside its table, more
-                tokens than the model has positions, or a tap that hands back something of another shape. Under a caller's own `jit` values cannot be seen; there an index
-                outside its table becomes NaN instead, and the mask must hold 0 and 1 only.
+                tokens than the model has positions, or a tap that hands back something of another shape. Under a caller's own
+                `jit` values cannot be seen; there an index outside its table becomes NaN instead, and the mask must hold 0
+                and 1 only.
         """
         inputs = check_inputs(self.config, input_ids, attention_mask, token_type_ids, position_ids)
         if tap is not identity:
