@@ -47,9 +47,7 @@ class _Chunks(dict[str, tuple[int, ...]]):
     def __init__(self, text_ids: TextIds) -> None:
         super().__init__()
         self._text_ids = text_ids
-        self._token_ids = text_ids.vocabulary.ids
         self._lower_case = text_ids.settings.do_lower_case
-        self._longest_word = text_ids.settings.longest_word
         special_tokens = text_ids.settings.special_tokens.values() if text_ids.settings.special_tokens_in_text else []
         # A special token may stand wherever all of its first characters do.
         self._first_characters = {token[0] for token in special_tokens}
@@ -65,13 +63,10 @@ class _Chunks(dict[str, tuple[int, ...]]):
         return ids
 
     def _ids_of_plain(self, chunk: str) -> tuple[int, ...] | None:
-        """The ids of printable ASCII whose words are all in the vocabulary, the common case; None of anything else."""
-        if len(chunk) > self._longest_word or not (chunk.isascii() and chunk.isprintable()):
+        """The ids of printable ASCII without special tokens, the common case; None of anything else."""
+        if not (chunk.isascii() and chunk.isprintable()) or any(map(chunk.__contains__, self._first_characters)):
             return None
-        if any(map(chunk.__contains__, self._first_characters)):
-            return None
-        words = PLAIN_WORD.findall(chunk.lower() if self._lower_case else chunk)
-        try:
-            return tuple(map(self._token_ids.__getitem__, words))
-        except KeyError:
-            return None
+        ids: list[int] = []
+        for word in PLAIN_WORD.findall(chunk.lower() if self._lower_case else chunk):
+            ids += self._text_ids.ids_of_word(word)
+        return tuple(ids)

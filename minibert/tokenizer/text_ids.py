@@ -41,7 +41,9 @@ class TextIds:
                 ids.append(self.vocabulary.ids[part])
                 continue
             for word in split_words(self._normalize(part)):
-                ids += split_into_pieces(
-                    word, self.vocabulary.ids, unknown_id=self._unknown_id, longest_word=self.settings.longest_word
-                )
+                ids += self.ids_of_word(word)
         return ids
+
+    def ids_of_word(self, word: str) -> list[int]:
+        """The ids of the pieces of one word of normalised text."""
+        return split_into_pieces(word, self.vocabulary.ids, unknown_id=self._unknown_id, longest_word=self.settings.longest_word)
