@@ -50,18 +50,21 @@ def fetch(name: str, *, progress: Progress | None = None, force: bool = False) -
     """
     entry = lookup(name)
     target = checkpoint_folder(entry)
+    damage: FetchError | None = None
     try:
-        notes: list[str] = []
         if os.path.lexists(target) and not force:
             try:
                 return FetchResult(target, True, check_again(target, entry), ())
-            except FetchError as damage:
-                notes.append(f"the checkpoint here was damaged and has been fetched again: {damage}")
+            except FetchError as problem:
+                damage = problem
         target.parent.mkdir(parents=True, exist_ok=True)
         with _workspace(target) as work:
+            notes = [f"the checkpoint here was damaged and has been fetched again: {damage}"] if damage else []
             return _fetch_into(work, entry, target, notes, progress, force)
-    except OSError as problem:
-        raise FetchError(_explain(problem, entry, target)) from problem
+    except (OSError, FetchError) as problem:
+        reason = _explain(problem, entry, target) if isinstance(problem, OSError) else str(problem)
+        still = f"; the checkpoint here stays as it is, damaged: {damage}" if damage else ""
+        raise FetchError(reason + still) from problem
 
 
 def _fetch_into(work: Path, entry: Entry, target: Path, notes: list[str], progress: Progress | None, force: bool) -> FetchResult:
