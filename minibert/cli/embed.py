@@ -4,17 +4,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.writing import write_atomically
 from minibert.errors import InputError
 from minibert.features import Features, cosine_similarity
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 OUTPUTS = (".npy", ".npz", ".jsonl")
 LARGEST_TABLE = 12
@@ -102,7 +100,7 @@ def _show_vectors(texts: list[str], vectors: np.ndarray) -> None:
         table.add_row(
             str(number), Text(" ".join(text.split()), overflow="ellipsis", no_wrap=True), start, f"{np.linalg.norm(vector):.3f}"
         )
-    _console().print(table)
+    console().print(table)
 
 
 def _show_similarity(vectors: np.ndarray) -> None:
@@ -112,12 +110,6 @@ def _show_similarity(vectors: np.ndarray) -> None:
         similarity = Table("cosine", *(str(number) for number in range(1, len(vectors) + 1)))
         for number, row in enumerate(cosine_similarity(vectors, vectors), start=1):
             similarity.add_row(str(number), *(f"{value:.2f}" for value in row))
-        _console().print(similarity)
+        console().print(similarity)
     elif len(vectors) > LARGEST_TABLE:
-        _console().print(f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)")
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 120)
+        console().print(f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)")

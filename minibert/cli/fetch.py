@@ -8,6 +8,7 @@ from typing import Any
 
 from minibert.checkpoints.download import FetchResult, Progress, fetch
 from minibert.checkpoints.registry import Entry, checkpoint_folder, lookup, registry
+from minibert.cli.console import console
 
 DEFAULT_NAME = "minilm-l6"
 
@@ -38,7 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_list() -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "description", "size", "licence", "here")
@@ -47,8 +47,7 @@ def _print_list() -> None:
         here = "yes" if checkpoint_folder(entry).is_dir() else ""
         table.add_row(names, entry.description, _in_megabytes(entry.size), entry.licence, here)
     # A pipe or a file gets whole lines, whatever the width that its environment claims.
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(table)
+    console(200).print(table)
 
 
 def _print_result(entry: Entry, result: FetchResult) -> None:

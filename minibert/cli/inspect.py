@@ -2,11 +2,11 @@
 
 import argparse
 import math
-import sys
 from typing import Any
 
 from minibert.checkpoints.loading import Blueprint, read_blueprint
 from minibert.checkpoints.registry import resolve
+from minibert.cli.console import console
 
 PARTS = ("embeddings", "encoder", "pooler")
 ACTIVATION_MEANING = {
@@ -36,7 +36,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(folder: str, blueprint: Blueprint) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     config, stored, _, shapes, match = blueprint
@@ -63,6 +62,5 @@ def _print(folder: str, blueprint: Blueprint) -> None:
         sizes = [math.prod(shape) for path, shape in shapes.items() if path.startswith(f"{part}.")]
         counts.add_row(part, str(len(sizes)), f"{sum(sizes):,}" if sizes else "absent")
     counts.add_row("all", str(len(shapes)), f"{sum(math.prod(shape) for shape in shapes.values()):,}")
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
-    console.print(counts)
+    console().print(table)
+    console().print(counts)

@@ -1,7 +1,6 @@
 """`minibert verify`: hold a checkpoint against its stored references, layer by layer."""
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from minibert.checkpoints.integrity import sha256_of
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import lookup, resolve
 from minibert.checkpoints.tensors import open_checkpoint
+from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.errors import TraceError
 from minibert.model.tap import layer_output_names
@@ -60,11 +60,9 @@ def _check_weights(folder: Path, references: list[Reference]) -> None:
 
 
 def _print(report: Report, reference: Reference) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(
+    console().print(
         f"against {reference.metadata.get('implementation')}, float64; ratio: to the error of its float32, at most {BUDGET}"
     )
     table = Table("intermediate")
@@ -74,4 +72,4 @@ def _print(report: Report, reference: Reference) -> None:
         verdict = "[green]agrees[/]" if row.agrees else "[bold red]PARTS[/]"
         values = f"{row.max_abs_error:.2e}", f"{row.error_over_rms:.1e}", f"{max(0.0, 1.0 - row.cosine):.0e}", f"{row.ratio:.2f}"
         table.add_row(row.name, *values, verdict)
-    console.print(table)
+    console().print(table)
