@@ -28,11 +28,8 @@ class RememberedIds:
     def __init__(self, text_ids: TextIds) -> None:
         self._text_ids = text_ids
         self._chunks = _Chunks(text_ids)
-        special_tokens = text_ids.settings.special_tokens.values()
         # A special token with whitespace inside reaches over chunks.
-        self._chunks_stand_alone = not text_ids.settings.special_tokens_in_text or all(
-            token.split() == [token] for token in special_tokens
-        )
+        self._chunks_stand_alone = all(token.split() == [token] for token in text_ids.special_tokens)
 
     def __call__(self, text: str) -> list[int]:
         """The ids of `text`, as `TextIds` defines them."""
@@ -48,9 +45,8 @@ class _Chunks(dict[str, tuple[int, ...]]):
         super().__init__()
         self._text_ids = text_ids
         self._lower_case = text_ids.settings.do_lower_case
-        special_tokens = text_ids.settings.special_tokens.values() if text_ids.settings.special_tokens_in_text else []
-        # A special token may stand wherever all of its first characters do.
-        self._first_characters = {token[0] for token in special_tokens}
+        # A chunk without any of these holds no special token.
+        self._first_characters = {token[0] for token in text_ids.special_tokens}
 
     def __missing__(self, chunk: str) -> tuple[int, ...]:
         ids = self._ids_of_plain(chunk)

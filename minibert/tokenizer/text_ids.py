@@ -27,15 +27,17 @@ class TextIds:
             lower_case=settings.do_lower_case,
         )
         self._unknown_id = vocabulary.ids[settings.unk_token]
+        in_text = set(settings.special_tokens.values()) if settings.special_tokens_in_text else set()
         # The longest first: of two special tokens that begin at the same place the longer one counts.
-        special_tokens = sorted(set(settings.special_tokens.values()), key=len, reverse=True)
-        self._special_token = re.compile("(" + "|".join(map(re.escape, special_tokens)) + ")")
+        self.special_tokens = sorted(in_text, key=len, reverse=True)
+        """Those that are looked for in texts: none with `special_tokens_in_text=False`."""
+        self._special_token = re.compile("(" + "|".join(map(re.escape, self.special_tokens)) + ")")
 
     def __call__(self, text: str) -> list[int]:
         """The ids of `text`; a word that the vocabulary cannot spell has the one id of [UNK]."""
         ids: list[int] = []
         # Splitting at a group keeps what it matched: every second part is a special token.
-        parts = self._special_token.split(text) if self.settings.special_tokens_in_text else [text]
+        parts = self._special_token.split(text) if self.special_tokens else [text]
         for place, part in enumerate(parts):
             if place % 2:
                 ids.append(self.vocabulary.ids[part])
