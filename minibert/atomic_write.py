@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from minibert.errors import InputError
+from minibert.errors import InputError, MinibertError
 
 
 @contextlib.contextmanager
-def write_atomically(path: Path) -> Iterator[IO[bytes]]:
+def write_atomically(path: Path, *, error: type[MinibertError] = InputError) -> Iterator[IO[bytes]]:
     """A binary file that becomes `path` when the block ends without an error; else `path` stays as it was.
 
-    Raises InputError if the folder is absent, the disk full or the place not writable.
+    Raises `error` if the folder is absent, the disk full or the place not writable.
     """
     path = path.resolve()  # what a link points to is replaced, not the link
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file to write")
+        raise error(f"{path} is a folder; give the name of a file to write")
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -32,7 +32,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
         temporary.chmod(0o666 & ~mask)
         temporary.replace(path)
     except OSError as problem:
-        raise InputError(f"{path} cannot be written: {problem.strerror or problem}; what was there is unchanged") from None
+        raise error(f"{path} cannot be written: {problem.strerror or problem}; what was there is unchanged") from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

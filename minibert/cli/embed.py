@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from minibert.atomic_write import write_atomically
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
-from minibert.cli.writing import write_atomically
 from minibert.errors import InputError
 from minibert.features import Features, cosine_similarity
 

@@ -1,84 +1,123 @@
-"""Checks what a caller hands the tokenizer: texts, pairs of texts, and the options for a batch."""
+"""Checks what a caller hands the tokenizer: texts, pairs of texts, words, and the options for a batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from minibert.errors import TokenizerError
-from minibert.tokenizer.sequences import TRUNCATIONS
+from minibert.tokenizer.settings import SIDES, TokenizerSettings
+from minibert.tokenizer.truncation import TRUNCATIONS
 
 PADDINGS = ("longest", "max_length")
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """Checked options: None means no padding, no truncation, and no `max_length` where neither needs one."""
+    """The options of `Tokenizer.__call__` under their names and in their order, with their defaults."""
 
-    padding: str | None
-    truncation: str | None
-    max_length: int | None
-    width_multiple: int
+    padding: bool | str = "longest"
+    truncation: bool | str = False
+    max_length: int | None = None
+    stride: int = 0
+    is_split_into_words: bool = False
+    add_special_tokens: bool = True
+    pad_to_multiple_of: int | None = None
+    padding_side: str | None = None
+    truncation_side: str | None = None
+    return_overflowing_tokens: bool = False
+    return_special_tokens_mask: bool = False
+    return_offsets_mapping: bool = False
+    return_word_ids: bool = False
+    return_tensors: str | None = "np"
 
 
-def batch_options(
-    padding: bool | str,
-    truncation: bool | str,
-    max_length: int | None,
-    pad_to_multiple_of: int | None,
-    model_maximum: int | None,
-) -> BatchOptions:
-    """The options of `Tokenizer.__call__`, checked one by one and together; `model_maximum` is the default length.
+def checked_options(options: BatchOptions, settings: TokenizerSettings) -> BatchOptions:
+    """The options with padding and truncation by their names, or False, and with what the settings say where they are silent.
 
-    Raises TokenizerError for values that do not exist and for options that contradict each other.
+    `max_length` stays None where neither padding nor truncation needs it. Raises TokenizerError for values that do not
+    exist and for options that contradict each other.
     """
-    padding_name = _choice("padding", padding, PADDINGS, default="longest")
-    truncation_name = _choice("truncation", truncation, TRUNCATIONS, default="longest_first")
-    for name, number in (("max_length", max_length), ("pad_to_multiple_of", pad_to_multiple_of)):
+    padding = _choice("padding", options.padding, PADDINGS, default="longest")
+    truncation = _choice("truncation", options.truncation, TRUNCATIONS, default="longest_first")
+    for name, side in (("padding_side", options.padding_side), ("truncation_side", options.truncation_side)):
+        if side is not None and side not in SIDES:
+            raise TokenizerError(f"{name} is {side!r}; expected 'right' or 'left'")
+    if options.return_tensors not in ("np", None):
+        raise TokenizerError(
+            f"return_tensors is {options.return_tensors!r}; expected 'np' for NumPy arrays, which every framework takes, or "
+            "None for lists"
+        )
+    for name, number in (("max_length", options.max_length), ("pad_to_multiple_of", options.pad_to_multiple_of)):
         if number is not None and (type(number) is not int or number < 1):
             raise TokenizerError(f"{name} is {number!r}; expected a whole number of tokens from 1 upwards")
-    if pad_to_multiple_of is not None and padding_name is None:
+    if type(options.stride) is not int or options.stride < 0:
+        raise TokenizerError(f"stride is {options.stride!r}; expected a whole number of tokens from 0 upwards")
+    if options.stride and not options.return_overflowing_tokens:
+        raise TokenizerError(f"stride={options.stride} has no effect by itself; add return_overflowing_tokens=True")
+    if options.pad_to_multiple_of is not None and not padding:
         raise TokenizerError("pad_to_multiple_of has no effect without padding; add padding='longest'")
-    if truncation_name is None and padding_name != "max_length":
-        if max_length is not None:
-            raise TokenizerError(f"max_length={max_length} has no effect by itself; add truncation=True or padding='max_length'")
-        return BatchOptions(padding_name, None, None, pad_to_multiple_of or 1)
-    length = model_maximum if max_length is None else max_length
+    checked = vars(options) | {
+        "padding": padding,
+        "truncation": truncation,
+        "padding_side": options.padding_side or settings.padding_side,
+        "truncation_side": options.truncation_side or settings.truncation_side,
+    }
+    if not truncation and padding != "max_length":
+        if options.max_length is not None:
+            raise TokenizerError(
+                f"max_length={options.max_length} has no effect by itself; add truncation=True or padding='max_length'"
+            )
+        return BatchOptions(**checked)
+    length = settings.model_max_length if options.max_length is None else options.max_length
     if length is None:
         raise TokenizerError("no length to cut or pad to is known: the model states no maximum; give max_length")
-    if truncation_name is not None and pad_to_multiple_of is not None and length % pad_to_multiple_of:
+    if truncation and options.pad_to_multiple_of is not None and length % options.pad_to_multiple_of:
         raise TokenizerError(
-            f"texts are cut to {length} tokens, which is no multiple of pad_to_multiple_of={pad_to_multiple_of}, so "
+            f"texts are cut to {length} tokens, which is no multiple of pad_to_multiple_of={options.pad_to_multiple_of}, so "
             "that padding could exceed that length; choose a max_length that is a multiple"
         )
-    return BatchOptions(padding_name, truncation_name, length, pad_to_multiple_of or 1)
+    return BatchOptions(**(checked | {"max_length": length}))
 
 
-def texts_and_pairs(texts: object, text_pairs: object) -> tuple[list[str], list[str] | None]:
+def texts_and_pairs(text: object, text_pair: object) -> tuple[list[str], list[str] | None]:
     """The first texts of a batch and, where there are any, the second ones; `Tokenizer.__call__` has the forms.
 
     Raises TokenizerError for an empty batch, for counts that differ, and for anything that is no text, naming its
     place.
     """
-    if isinstance(texts, str):
-        first = [checked_text(texts, "the text")]
-        return first, None if text_pairs is None else [checked_text(text_pairs, "the second text")]
-    items = _items(texts, "texts")
-    if not items:
-        raise TokenizerError("texts is an empty batch; expected at least one text")
+    if isinstance(text, str):
+        first = [checked_text(text, "the text")]
+        return first, None if text_pair is None else [checked_text(text_pair, "the second text")]
+    items = _items(text, "text")
     pairs = [item for item in items if isinstance(item, tuple)]
-    if text_pairs is None and len(pairs) == len(items):
+    if text_pair is None and len(pairs) == len(items):
         for place, pair in enumerate(pairs):
             if len(pair) != 2:
-                raise TokenizerError(f"texts[{place}] is a tuple of {len(pair)}; expected a text, or a pair of texts")
+                raise TokenizerError(f"text[{place}] is a tuple of {len(pair)}; expected a text, or a pair of texts")
         first, second = ([pair[side] for pair in pairs] for side in (0, 1))
-        return _checked_texts(first, "texts", "[0]"), _checked_texts(second, "texts", "[1]")
-    first = _checked_texts(items, "texts")
-    if text_pairs is None:
+        return _checked_texts(first, "text", "[0]"), _checked_texts(second, "text", "[1]")
+    first = _checked_texts(items, "text")
+    if text_pair is None:
         return first, None
-    if isinstance(text_pairs, str):
-        raise TokenizerError("text_pairs is one string where texts is a sequence; expected a second text for each first one")
-    second = _checked_texts(_items(text_pairs, "text_pairs"), "text_pairs")
-    if len(first) != len(second):
-        raise TokenizerError(f"texts has {len(first)} texts and text_pairs {len(second)}; expected one for each")
+    if isinstance(text_pair, str):
+        raise TokenizerError("text_pair is one string where text is a sequence; expected a second text for each first one")
+    second = _checked_texts(_items(text_pair, "text_pair"), "text_pair")
+    _check_counts(first, second)
+    return first, second
+
+
+def words_and_pairs(text: object, text_pair: object) -> tuple[list[list[str]], list[list[str]] | None]:
+    """The words of the first texts of a batch and, where there are any, of the second ones.
+
+    Each text is a sequence of strings; a single one is a batch of one. Raises TokenizerError as `texts_and_pairs` does.
+    """
+    first, is_batch = _lists_of_words(text, "text")
+    if text_pair is None:
+        return first, None
+    second, pair_is_batch = _lists_of_words(text_pair, "text_pair")
+    if is_batch != pair_is_batch:
+        raise TokenizerError("one of text and text_pair is the words of one text, the other of several; expected the same form")
+    _check_counts(first, second)
     return first, second
 
 
@@ -97,20 +136,40 @@ def checked_text(text: object, where: str) -> str:
     return text
 
 
+def _lists_of_words(texts: object, name: str) -> tuple[list[list[str]], bool]:
+    if isinstance(texts, str):
+        raise TokenizerError(f"{name} is one string where is_split_into_words=True; expected its words, a sequence of strings")
+    items = _items(texts, name)
+    if all(isinstance(item, str) for item in items):
+        return [_checked_texts(items, name)], False
+    for place, item in enumerate(items):
+        if isinstance(item, str) or not hasattr(item, "__iter__") or isinstance(item, bytes | bytearray | dict):
+            raise TokenizerError(f"{name}[{place}] is of the type {type(item).__name__}; expected the words of a text, a list")
+    return [_checked_texts(list(item), f"{name}[{place}]") for place, item in enumerate(items)], True
+
+
+def _check_counts(first: Sequence[object], second: Sequence[object]) -> None:
+    if len(first) != len(second):
+        raise TokenizerError(f"text has {len(first)} texts and text_pair {len(second)}; expected one for each")
+
+
 def _checked_texts(items: Sequence[object], name: str, part: str = "") -> list[str]:
     return [checked_text(item, f"{name}[{place}]{part}") for place, item in enumerate(items)]
 
 
-def _items(texts: object, name: str) -> Sequence[object]:
+def _items(texts: object, name: str) -> list[Any]:
     # Bytes are a sequence too, of numbers; arrays and columns of tables can be listed.
     if texts is None or isinstance(texts, bytes | bytearray | dict) or not hasattr(texts, "__iter__"):
         raise TokenizerError(f"{name} is of the type {type(texts).__name__}; expected a string or a sequence of strings")
-    return list(texts)
+    items = list(texts)
+    if not items:
+        raise TokenizerError(f"{name} is an empty batch; expected at least one text")
+    return items
 
 
-def _choice(name: str, value: bool | str, choices: tuple[str, ...], default: str) -> str | None:
+def _choice(name: str, value: bool | str, choices: tuple[str, ...], default: str) -> str | bool:
     if isinstance(value, bool):
-        return default if value else None
+        return default if value else False
     if value not in choices:
         raise TokenizerError(f"{name} is {value!r}; expected True, False, {' or '.join(map(repr, choices))}")
     return value

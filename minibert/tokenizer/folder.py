@@ -3,6 +3,7 @@
     vocab.txt                 the vocabulary                        the original's file
     tokenizer.json            the vocabulary and settings           the `tokenizers` library's
     special_tokens_map.json   the special tokens                    older transformers'
+    added_tokens.json         ids of tokens behind the vocabulary   older transformers'
     tokenizer_config.json     settings                              transformers'
     config.json               the model's maximum and vocabulary    transformers'
 
@@ -10,7 +11,7 @@ Where two files give the same setting, the later one in this list counts, and wh
 Files that contradict each other about ids are an error: nobody can know which of them the model was trained with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from minibert.tokenizer.settings import (
     TokenizerSettings,
     WholeToken,
     checked_settings,
+    read_added_tokens,
     read_special_tokens_map,
     read_tokenizer_config,
 )
@@ -42,8 +44,9 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
     vocabulary = read_vocabulary(folder / "vocab.txt") if (folder / "vocab.txt").exists() else None
     if (folder / "tokenizer.json").exists():
         other, found, tokens = read_tokenizer_json(folder / "tokenizer.json")
-        vocabulary = other if vocabulary is None else vocabulary
-        _check_same_tokens(vocabulary, other, folder)
+        if vocabulary is not None:
+            _check_same_tokens(vocabulary, other, folder)
+        vocabulary = other
         values |= found
         whole_tokens += tokens
     if vocabulary is None:
@@ -56,16 +59,23 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
             found, tokens = read(folder / name)
             values |= found
             whole_tokens += tokens
+    if own.get("flavor") == "google" and values.get("flavor") != "google":
+        # What files for the other flavor say on these is that flavor's way, not the checkpoint's.
+        values = {name: value for name, value in values.items() if name not in ("longest_word", "special_tokens_in_text")}
     settings = TokenizerSettings(**(values | own))
-    for token in whole_tokens:
-        _check_whole_token(token, vocabulary, settings)
+    if (folder / "added_tokens.json").exists():
+        whole_tokens += read_added_tokens(folder / "added_tokens.json")
+    vocabulary = _with_added_tokens(vocabulary, whole_tokens)
+    if "additional_special_tokens" not in own:
+        additional = [token.content for token in whole_tokens if token.content not in settings.special_tokens.values()]
+        settings = replace(settings, additional_special_tokens=tuple(dict.fromkeys(additional)))
     if (folder / "config.json").exists():
         settings = _within_model(settings, vocabulary, folder / "config.json")
     return vocabulary, settings
 
 
 def _check_same_tokens(vocabulary: Vocabulary, other: Vocabulary, folder: Path) -> None:
-    # vocab.txt loses the whitespace at a token's end, as in "##" + U+2028 of the Chinese vocabulary.
+    # vocab.txt loses the whitespace at a token's end, as in "##" + U+2028 of the Chinese vocabulary; tokenizer.json counts.
     if len(vocabulary) != len(other):
         raise TokenizerError(
             f"{folder}: vocab.txt has {len(vocabulary):,} tokens and tokenizer.json {len(other):,}; delete the one "
@@ -79,18 +89,32 @@ def _check_same_tokens(vocabulary: Vocabulary, other: Vocabulary, folder: Path) 
             )
 
 
-def _check_whole_token(token: WholeToken, vocabulary: Vocabulary, settings: TokenizerSettings) -> None:
-    known = settings.special_tokens.values()
-    if token.content not in known:
+def _with_added_tokens(vocabulary: Vocabulary, tokens: Sequence[WholeToken]) -> Vocabulary:
+    """The vocabulary with the tokens that files add behind its end.
+
+    Raises TokenizerError for a token without an id, for one with another id than in the vocabulary, and for a gap.
+    """
+    new: dict[str, int] = {}
+    for token in tokens:
+        known = vocabulary.ids.get(token.content, new.get(token.content))
+        if known is None and token.token_id is not None:
+            new[token.content] = token.token_id
+        elif token.token_id is not None and token.token_id != known:
+            raise TokenizerError(
+                f"{token.where} gives {token.content!r} the id {token.token_id}, the vocabulary {known}; expected the same"
+            )
+    for token in tokens:
+        if token.content not in vocabulary.ids and token.content not in new:
+            raise TokenizerError(
+                f"{token.where} has the token {token.content!r}, which is not in the vocabulary, and no file gives its id; "
+                "expected it under its id in added_tokens_decoder of tokenizer_config.json"
+            )
+    if sorted(new.values()) != list(range(len(vocabulary), len(vocabulary) + len(new))):
         raise TokenizerError(
-            f"{token.where} has the token {token.content!r} besides BERT's five, {', '.join(known)}; minibert keeps no "
-            "other token whole"
+            f"the tokens {', '.join(map(repr, new))} are added to a vocabulary of {len(vocabulary):,} under the ids "
+            f"{', '.join(map(str, new.values()))}; expected the ids that follow it, each once"
         )
-    token_id = vocabulary.ids.get(token.content)
-    if token.token_id is not None and token.token_id != token_id:
-        raise TokenizerError(
-            f"{token.where} gives {token.content!r} the id {token.token_id}, the vocabulary {token_id}; expected the same"
-        )
+    return Vocabulary([*vocabulary.tokens, *sorted(new, key=new.__getitem__)]) if new else vocabulary
 
 
 def _within_model(settings: TokenizerSettings, vocabulary: Vocabulary, path: Path) -> TokenizerSettings:

@@ -1,68 +1,127 @@
-"""The ids of texts, with a memory for the chunks between whitespace: what makes the tokenizer fast.
+"""The tokens of texts, with a memory for the chunks between whitespace: what makes the tokenizer fast.
 
-What stands between two runs of whitespace has the same ids wherever it stands, for no step of BERT's tokenization looks
-across whitespace. Natural text repeats its chunks, so most of them are looked up, and never normalised or split again.
+What stands between two runs of whitespace has the same tokens wherever it stands, for no step of BERT's tokenization
+looks across whitespace. Natural text repeats its chunks, so most of them are looked up, and never normalised or split
+again. `chunk_spelling` has what happens to those that are new.
 """
 
 import re
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
-from minibert.tokenizer.text_ids import TextIds
+import numpy as np
+from jaxtyping import Int32
+
+from minibert.tokenizer.bounded_memory import BoundedMemory
+from minibert.tokenizer.chunk_spelling import ChunkSpelling
+from minibert.tokenizer.text_tokens import TextTokens
 
 # Python's str.split() cuts at these, where BERT deletes them, which joins what stands on both sides.
 DELETED_WHITESPACE = "\v\f\x1c\x1d\x1e\x1f\x85"
 
-CHUNKS_KEPT = 100_000
-"""When so many are known the memory starts afresh; full, it takes about 30 MB."""
+SEGMENT = 1 << 16
+"""Longer texts, in characters, are split bit by bit, since a list of their chunks takes ten times their own memory."""
 
-LONGEST_KEPT = 64
-"""Longer chunks, in characters, are rarely met again and would take up the memory."""
-
-PLAIN_WORD = re.compile("[0-9A-Za-z]+|[^ ]")
-"""The words of printable ASCII, where everything but letters and digits is punctuation."""
+CHARACTERS_A_TOKEN = 6
+"""So much of a text is looked at first when only so many tokens of it are wanted."""
 
 
-class RememberedIds:
-    """`remembered_ids(text)` equals `text_ids(text)` for every text; several threads may share it."""
+BLOCK = 1 << 15
+"""So many characters of short texts are taken together when arrays are made."""
 
-    def __init__(self, text_ids: TextIds) -> None:
-        self._text_ids = text_ids
-        self._chunks = _Chunks(text_ids)
+LAST_WHITESPACE = 0x3000
+"""No code point above it is whitespace."""
+
+
+class TokenColumns(NamedTuple):
+    """The tokens of a text, an int32 array [tokens] for each field of `text_tokens.Token`."""
+
+    ids: Int32[np.ndarray, " tokens"]
+    starts: Int32[np.ndarray, " tokens"]
+    ends: Int32[np.ndarray, " tokens"]
+    words: Int32[np.ndarray, " tokens"]
+
+
+class RememberedTokens:
+    """What `text_tokens(text)` gives, for every text; several threads may share it."""
+
+    def __init__(self, text_tokens: TextTokens) -> None:
+        self._text_tokens = text_tokens
+        spelling = ChunkSpelling(text_tokens)
+        self._ids = BoundedMemory(spelling.ids)
+        self._spans = BoundedMemory(spelling.spans)
         # A special token with whitespace inside reaches over chunks.
-        self._chunks_stand_alone = all(token.split() == [token] for token in text_ids.special_tokens)
+        self._chunks_stand_alone = all(token.split() == [token] for token in text_tokens.special_tokens)
+        self._is_whitespace = np.zeros(LAST_WHITESPACE + 2, np.bool_)
+        for table, is_whitespace in ((text_tokens.flavor.whitespace, True), (text_tokens.flavor.dropped, False)):
+            for first, last in table.ranges:
+                self._is_whitespace[first : last + 1] = is_whitespace
+        whitespace = "".join(map(chr, np.flatnonzero(self._is_whitespace)))
+        self._whitespace = re.compile(f"[{whitespace}]")
+        self._chunk = re.compile(f"[^{whitespace}]+")
 
-    def __call__(self, text: str) -> list[int]:
-        """The ids of `text`, as `TextIds` defines them."""
-        if not self._chunks_stand_alone or any(character in text for character in DELETED_WHITESPACE):
-            return self._text_ids(text)
-        return list(chain.from_iterable(map(self._chunks.__getitem__, text.split())))
-
-
-class _Chunks(dict[str, tuple[int, ...]]):
-    """Chunk -> ids. Single operations on a dict are safe across threads; what one of them forgets, another recomputes."""
-
-    def __init__(self, text_ids: TextIds) -> None:
-        super().__init__()
-        self._text_ids = text_ids
-        self._lower_case = text_ids.settings.do_lower_case
-        # A chunk without any of these holds no special token.
-        self._first_characters = {token[0] for token in text_ids.special_tokens}
-
-    def __missing__(self, chunk: str) -> tuple[int, ...]:
-        ids = self._ids_of_plain(chunk)
-        if ids is None:
-            ids = tuple(self._text_ids(chunk))
-        if len(chunk) <= LONGEST_KEPT:
-            if len(self) >= CHUNKS_KEPT:
-                self.clear()
-            self[chunk] = ids
+    def ids(self, text: str, enough: int | None = None) -> list[int]:
+        """The ids of `text`; where it has more than `enough`, at least the first `enough` of them."""
+        if not self._chunks_stand_alone:
+            return [token.id for token in self._text_tokens(text)]
+        size = SEGMENT if enough is None else min(SEGMENT, CHARACTERS_A_TOKEN * enough)
+        ids: list[int] = []
+        known = self._ids
+        for segment in (text,) if len(text) <= size else self._segments(text, size):
+            for chunk in self._chunks(segment):
+                ids += known[chunk]
+            if enough is not None and len(ids) >= enough:
+                break
         return ids
 
-    def _ids_of_plain(self, chunk: str) -> tuple[int, ...] | None:
-        """The ids of printable ASCII without special tokens, the common case; None of anything else."""
-        if not (chunk.isascii() and chunk.isprintable()) or any(map(chunk.__contains__, self._first_characters)):
-            return None
-        ids: list[int] = []
-        for word in PLAIN_WORD.findall(chunk.lower() if self._lower_case else chunk):
-            ids += self._text_ids.ids_of_word(word)
-        return tuple(ids)
+    def columns(self, texts: Sequence[str]) -> list[TokenColumns]:
+        """For every text its ids, the raw characters of every token, and the number of its word."""
+        columns: list[TokenColumns] = []
+        block: list[str] = []
+        size = 0
+        for text in texts:
+            if block and size + len(text) > BLOCK:
+                columns += self._block_columns(block)
+                block, size = [], 0
+            block.append(text)
+            size += len(text)
+        return columns + self._block_columns(block) if block else columns
+
+    def _block_columns(self, texts: Sequence[str]) -> list[TokenColumns]:
+        # The texts become one, with whitespace between, whose chunks and characters are counted by NumPy.
+        joined = "\n".join(texts)
+        text_starts = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]])
+        codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
+        solid = ~self._is_whitespace[np.minimum(codes, LAST_WHITESPACE + 1)]
+        chunk_starts = np.flatnonzero(solid & ~np.concatenate([[False], solid[:-1]]))
+        spans = list(map(self._spans.__getitem__, self._chunks(joined)))
+        tokens = np.frombuffer(b"".join(spans), np.int32).reshape(-1, 4)
+        token_counts = np.fromiter(map(len, spans), np.int64, len(spans)) // tokens.strides[0]
+        # A text's tokens begin with those of the first chunk in it.
+        first_chunks = np.append(np.searchsorted(chunk_starts, text_starts), len(spans))
+        edges = np.concatenate([[0], np.cumsum(token_counts)])[first_chunks]
+        chunk_places = chunk_starts - np.repeat(text_starts, np.diff(first_chunks))
+        places = np.repeat(chunk_places, token_counts).astype(np.int32)
+        words_before = np.concatenate([[0], np.cumsum(tokens[:, 3])])
+        words = (words_before[1:] - 1 - np.repeat(words_before[edges[:-1]], np.diff(edges))).astype(np.int32)
+        ids, starts, ends = tokens[:, 0], tokens[:, 1] + places, tokens[:, 2] + places
+        return [
+            TokenColumns(ids[first:end], starts[first:end], ends[first:end], words[first:end])
+            for first, end in pairwise(edges.tolist())
+        ]
+
+    def _chunks(self, text: str) -> list[str]:
+        # Nearly all text is printable but for line ends and tabs, and asking is faster than looking for seven characters.
+        if not text.isprintable() and any(character in text for character in DELETED_WHITESPACE):
+            return self._chunk.findall(text)
+        return text.split()
+
+    def _segments(self, text: str, size: int) -> Iterator[str]:
+        """Parts of `text` of about `size` characters, cut at whitespace only."""
+        start = 0
+        while start < len(text):
+            space = self._whitespace.search(text, start + size)
+            end = space.start() if space else len(text)
+            yield text[start:end]
+            start = end

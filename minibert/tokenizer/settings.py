@@ -12,10 +12,21 @@ from typing import Any
 
 from minibert.errors import TokenizerError
 from minibert.strict_json import read_json_object
+from minibert.tokenizer.flavors import FLAVORS, flavor_named
 from minibert.tokenizer.word_piece import CONTINUATION
 
 SPECIAL_TOKEN_FIELDS = ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-CONFIG_FIELDS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "model_max_length")
+CONFIG_FIELDS = (
+    "do_lower_case",
+    "strip_accents",
+    "tokenize_chinese_chars",
+    "model_max_length",
+    "padding_side",
+    "truncation_side",
+    "longest_word",
+    "flavor",
+)
+SIDES = ("right", "left")
 TOKENIZER_CLASSES = ("BertTokenizer", "BertTokenizerFast")
 
 # transformers writes 1e30 where a model has no maximum, and takes anything above 1e20 for that.
@@ -23,16 +34,14 @@ NO_MAXIMUM = 10**20
 
 # Fields of tokenizer_config.json that change ids, with the only value that minibert implements.
 FIXED_FIELDS: dict[str, object] = {
-    "padding_side": "right",
-    "truncation_side": "right",
     "pad_token_type_id": 0,
     "clean_text": True,
     "do_basic_tokenize": True,
     "wordpieces_prefix": CONTINUATION,
 }
 
-# Fields that list further tokens which are to be kept whole.
-TOKEN_LISTS = ("additional_special_tokens", "extra_special_tokens", "never_split")
+# Fields that list further special tokens.
+TOKEN_LISTS = ("additional_special_tokens", "extra_special_tokens")
 
 # Ways in which the `tokenizers` library can be told to look for a token other than by its exact characters.
 TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
@@ -42,9 +51,15 @@ TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
 class TokenizerSettings:
     """The settings of one tokenizer, under the names of transformers' tokenizer_config.json where it has one.
 
-    `strip_accents=None` means: the same as `do_lower_case`. `model_max_length=None` means: no maximum. A word of more
-    than `longest_word` characters, after normalisation, becomes [UNK]. With `special_tokens_in_text=False`, "[MASK]"
-    in a text is a bracket, a word and a bracket; otherwise it becomes the special token's id.
+    - `flavor`: "hf" or "google" (`flavors`).
+    - `strip_accents=None` means: the same as `do_lower_case`. `model_max_length=None` means: no maximum.
+    - A word of more than `longest_word` characters, after normalisation, becomes [UNK]; None means the flavor's own
+      limit, 100 or 200.
+    - With `special_tokens_in_text=False`, "[MASK]" in a text is a bracket, a word and a bracket; with True it becomes
+      the special token's id; None means the flavor's own way, which is True for "hf" and False for "google".
+    - `additional_special_tokens` are found in texts like BERT's five.
+    - A token of `never_split` that stands by itself between whitespace keeps its case, accents and punctuation.
+    - `padding_side` and `truncation_side`, "right" or "left": where rows are filled up and where texts are cut.
     """
 
     do_lower_case: bool = True
@@ -56,13 +71,34 @@ class TokenizerSettings:
     cls_token: str = "[CLS]"
     mask_token: str = "[MASK]"
     model_max_length: int | None = None
-    longest_word: int = 100
-    special_tokens_in_text: bool = True
+    longest_word: int | None = None
+    special_tokens_in_text: bool | None = None
+    additional_special_tokens: tuple[str, ...] = ()
+    never_split: tuple[str, ...] = ()
+    padding_side: str = "right"
+    truncation_side: str = "right"
+    flavor: str = "hf"
 
     @property
     def special_tokens(self) -> dict[str, str]:
         """The special tokens under the names of their fields, such as "cls_token": "[CLS]"."""
         return {name: getattr(self, name) for name in SPECIAL_TOKEN_FIELDS}
+
+    @property
+    def whole_tokens(self) -> tuple[str, ...]:
+        """Every special token once: BERT's five and the additional ones."""
+        return tuple(dict.fromkeys([*self.special_tokens.values(), *self.additional_special_tokens]))
+
+    @property
+    def finds_special_tokens(self) -> bool:
+        """Whether special tokens are looked for in texts, once `special_tokens_in_text=None` is resolved."""
+        found = self.special_tokens_in_text
+        return flavor_named(self.flavor).special_tokens_in_text if found is None else found
+
+    @property
+    def word_limit(self) -> int:
+        """The most characters of a word that is no [UNK], once `longest_word=None` is resolved."""
+        return flavor_named(self.flavor).longest_word if self.longest_word is None else self.longest_word
 
     @property
     def removes_accents(self) -> bool:
@@ -113,6 +149,8 @@ def read_tokenizer_config(path: Path) -> tuple[dict[str, Any], list[WholeToken]]
         if name in config and (config[name] != expected or type(config[name]) is not type(expected)):
             raise TokenizerError(f"{path}: {name} is {config[name]!r}; minibert implements {expected!r} only")
     values = {name: config[name] for name in CONFIG_FIELDS if name in config} | _special_tokens(config)
+    if config.get("never_split") is not None:
+        values["never_split"] = config["never_split"]
     if "split_special_tokens" in config:
         split = _boolean(config["split_special_tokens"], f"{path}: split_special_tokens")
         values["special_tokens_in_text"] = not split
@@ -123,6 +161,16 @@ def read_special_tokens_map(path: Path) -> tuple[dict[str, Any], list[WholeToken
     """What an older checkpoint's special_tokens_map.json says, in the form of `read_tokenizer_config`."""
     config = read_json_object(path, error=TokenizerError)
     return checked_settings(_special_tokens(config), str(path)), _listed_tokens(config, path)
+
+
+def read_added_tokens(path: Path) -> list[WholeToken]:
+    """The tokens of an older checkpoint's added_tokens.json, which gives their ids."""
+    tokens: list[WholeToken] = []
+    for token, token_id in read_json_object(path, error=TokenizerError).items():
+        if type(token_id) is not int or token_id < 0 or not token:
+            raise TokenizerError(f"{path} gives {token!r} the id {token_id!r}; expected a token with a whole number")
+        tokens.append(WholeToken(token, token_id, str(path)))
+    return tokens
 
 
 def token_content(value: object, where: str) -> str:
@@ -137,6 +185,11 @@ def token_content(value: object, where: str) -> str:
                     f"{where}: the token {value.get('content')!r} has {flag} = {value[flag]!r}; minibert finds special "
                     "tokens by their exact characters only (false)"
                 )
+        if value.get("special", True) is not True:
+            raise TokenizerError(
+                f"{where}: the token {value.get('content')!r} has special = {value['special']!r}; minibert adds special "
+                "tokens only (true)"
+            )
         value = value.get("content")
     if not isinstance(value, str) or not value:
         raise TokenizerError(f"{where} is {value!r}; expected the token's text, or an object that has it as 'content'")
@@ -182,6 +235,29 @@ def _boolean_or_none(value: object, where: str) -> bool | None:
     return None if value is None else _boolean(value, where)
 
 
+def _tokens(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise TokenizerError(f"{where} is {value!r}; expected a list of tokens")
+    return tuple(token_content(token, f"{where}[{place}]") for place, token in enumerate(value))
+
+
+def _unspaced_tokens(value: object, where: str) -> tuple[str, ...]:
+    tokens = _tokens(value, where)
+    for token in tokens:
+        if token.split() != [token]:
+            raise TokenizerError(f"{where} has {token!r}; expected tokens without whitespace, since texts are split there first")
+    return tokens
+
+
+def _choice(*choices: str) -> Callable[[object, str], str]:
+    def checked(value: object, where: str) -> str:
+        if value not in choices or not isinstance(value, str):
+            raise TokenizerError(f"{where} is {value!r}; expected {' or '.join(map(repr, choices))}")
+        return value
+
+    return checked
+
+
 def _positive(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise TokenizerError(f"{where} is {value!r}; expected a whole number from 1 upwards")
@@ -200,6 +276,11 @@ _CHECKS: dict[str, Callable[[object, str], object]] = {
     "tokenize_chinese_chars": _boolean,
     **dict.fromkeys(SPECIAL_TOKEN_FIELDS, token_content),
     "model_max_length": _maximum,
-    "longest_word": _positive,
-    "special_tokens_in_text": _boolean,
+    "longest_word": lambda value, where: None if value is None else _positive(value, where),
+    "special_tokens_in_text": _boolean_or_none,
+    "additional_special_tokens": _tokens,
+    "never_split": _unspaced_tokens,
+    "padding_side": _choice(*SIDES),
+    "truncation_side": _choice(*SIDES),
+    "flavor": _choice(*FLAVORS),
 }

@@ -6,26 +6,32 @@ Every id equals that of the `tokenizers` library 0.23, which transformers 5 uses
 The original, google-research/bert tokenization.py, differs from it in a few rare classes of characters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from operator import index
 from pathlib import Path
-from typing import SupportsIndex, overload
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import Int32, Integer
+from jaxtyping import Integer
 
 from minibert.errors import TokenizerError
-from minibert.tokenizer import sequences
-from minibert.tokenizer.arguments import batch_options, checked_text, texts_and_pairs
+from minibert.tokenizer.arguments import BatchOptions, checked_text
+from minibert.tokenizer.batches import BatchMaker
+from minibert.tokenizer.decoding import covered_text, joined_tokens
 from minibert.tokenizer.folder import read_folder
-from minibert.tokenizer.remembered_ids import RememberedIds
-from minibert.tokenizer.settings import TokenizerSettings
-from minibert.tokenizer.text_ids import TextIds
+from minibert.tokenizer.remembered_tokens import RememberedTokens
+from minibert.tokenizer.saving import save_folder
+from minibert.tokenizer.settings import TokenizerSettings, checked_settings
+from minibert.tokenizer.text_tokens import TextTokens
 from minibert.tokenizer.vocabulary import Vocabulary
-from minibert.tokenizer.word_piece import CONTINUATION
 
 # What a caller should give. `object` is what is checked: anything else becomes our error, with its place in the batch.
 Texts = str | Sequence[str] | Sequence[tuple[str, str]] | object
+SpecialTokens = Sequence[str] | Mapping[str, str | Sequence[str]] | object
+Offsets = Sequence[Sequence[int]] | Integer[np.ndarray, "tokens 2"] | object
+
+DEFAULT_OPTIONS = tuple(vars(BatchOptions()).values())
 
 
 class Tokenizer:
@@ -47,7 +53,18 @@ class Tokenizer:
                     f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {token!r}; expected all of BERT's "
                     f"special tokens in it, or {name}=… to name the token that stands for it"
                 )
-        self._ids = RememberedIds(TextIds(self.vocabulary, self.settings))
+        for token in self.settings.additional_special_tokens:
+            if token not in self.vocabulary.ids:
+                raise TokenizerError(
+                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks the additional special token {token!r}; "
+                    "add_special_tokens gives it an id"
+                )
+        text_tokens = TextTokens(self.vocabulary, self.settings)
+        self._remembered = RememberedTokens(text_tokens)
+        self._cls_token_id, self._sep_token_id = self.cls_token_id, self.sep_token_id
+        self._make_batch = BatchMaker(
+            self._remembered, self.cls_token_id, self.sep_token_id, self.pad_token_id, text_tokens.flavor.odd_token_to_first
+        )
 
     @classmethod
     def load(cls, name_or_path: str | Path, **overrides: object) -> "Tokenizer":
@@ -75,51 +92,89 @@ class Tokenizer:
 
     def __call__(
         self,
-        texts: Texts,
-        text_pairs: Texts = None,
+        text: Texts,
+        text_pair: Texts = None,
         *,
         padding: bool | str = "longest",
         truncation: bool | str = False,
         max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
         add_special_tokens: bool = True,
         pad_to_multiple_of: int | None = None,
-    ) -> dict[str, Int32[np.ndarray, "batch tokens"]]:
-        """The texts as a batch: int32 arrays [batch, tokens] `input_ids`, `token_type_ids` and `attention_mask`.
+        padding_side: str | None = None,
+        truncation_side: str | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_word_ids: bool = False,
+        return_tensors: str | None = "np",
+    ) -> dict[str, Any]:
+        """The texts as a batch: int32 arrays [rows, tokens] `input_ids`, `token_type_ids` and `attention_mask`.
 
-        `texts` is a string (a batch of one), a sequence of strings, or one of pairs of strings; `text_pairs` holds
-        the second texts in the form of the first. An empty second text still gets its [SEP].
+        `text` is a string (a batch of one), a sequence of strings, or one of pairs of strings; `text_pair` holds the
+        second texts in the form of the first. An empty second text still gets its [SEP]. With `is_split_into_words`
+        a text is a sequence of words, each a string; what BERT splits further still belongs to the caller's word.
 
-        - `padding`: "longest" (or True) pads to the longest row, "max_length" to `max_length`, False wants equal rows;
+        - `padding`: "longest" (or True) pads to the longest row, "max_length" to `max_length`, False not at all;
           `pad_to_multiple_of` rounds the width up.
         - `truncation`: False keeps everything; "longest_first" (or True), "only_first" and "only_second" cut rows to
-          `max_length` tokens, special tokens included (`sequences.truncated_lengths` has the rule).
+          `max_length` tokens, special tokens included (`truncation.truncated_lengths` has the rule).
         - `max_length` is the model's maximum when it is not given.
+        - `padding_side`, `truncation_side`: "right" or "left"; the settings' when not given.
+        - `return_overflowing_tokens`: what truncation cuts makes further rows, each repeating the last `stride` tokens
+          of the row before; `overflow_to_sample_mapping` [rows] says which text a row is from.
+        - `return_offsets_mapping`: `offset_mapping` [rows, tokens, 2], the first character of the text that a token
+          comes from and the one behind its last, counted in code points, (0, 0) for special tokens and padding. Of
+          pre-split words they count from the beginning of the word.
+        - `return_word_ids`: `word_ids` [rows, tokens], the number of the token's word in its text, −1 for special
+          tokens and padding (in lists None). Words are counted as BERT splits them, or the caller has.
+        - `return_special_tokens_mask`: `special_tokens_mask`, 1 for the special tokens added here and for padding, 0
+          for all that stands in the text.
+        - `return_tensors`: "np" for arrays, None for lists, of unequal lengths with `padding=False`.
 
         Raises TokenizerError for an empty batch, for anything that is no text (with its place), for half of a
-        surrogate pair, for options that do not exist or that contradict each other, and where texts cannot be brought
-        to the length.
+        surrogate pair, for options that do not exist or that contradict each other, for a stride that is not smaller
+        than a row's share of the text, and where texts cannot be brought to the length.
         """
-        first_texts, second_texts = texts_and_pairs(texts, text_pairs)
-        options = batch_options(padding, truncation, max_length, pad_to_multiple_of, self.model_max_length)
-        rows: list[sequences.Row] = []
-        for place, text in enumerate(first_texts):
-            first = self._ids(text)
-            second = None if second_texts is None else self._ids(second_texts[place])
-            if options.truncation is not None and options.max_length is not None:
-                special_tokens = sequences.special_token_count(second) if add_special_tokens else 0
-                first, second = sequences.truncate(
-                    first, second, options.max_length, special_tokens, options.truncation, where=f"texts[{place}]"
-                )
-            rows.append(self._row(first, second, add_special_tokens))
-        width = sequences.common_width(rows, options.padding, options.max_length, options.width_multiple)
-        return sequences.pad(rows, width, self.pad_token_id)
+        options = (
+            padding,
+            truncation,
+            max_length,
+            stride,
+            is_split_into_words,
+            add_special_tokens,
+            pad_to_multiple_of,
+            padding_side,
+            truncation_side,
+            return_overflowing_tokens,
+            return_special_tokens_mask,
+            return_offsets_mapping,
+            return_word_ids,
+            return_tensors,
+        )
+        if text_pair is None and isinstance(text, str) and options == DEFAULT_OPTIONS:
+            ids = np.array([self.encode(text)], np.int32)
+            zeros = np.zeros(ids.shape, np.int32)
+            return {"input_ids": ids, "token_type_ids": zeros, "attention_mask": zeros + 1}
+        return self._make_batch(text, text_pair, BatchOptions(*options), self.settings)
+
+    def encode(self, text: str, text_pair: str | None = None, **options: Any) -> list[int]:
+        """The ids of one text, or of a pair of texts, as a list with [CLS] and [SEP].
+
+        `options` are those of the call that bear on a single row: `add_special_tokens`, `truncation`, `max_length`,
+        `truncation_side`, `padding` (False here), `is_split_into_words`. Raises TokenizerError as the call does.
+        """
+        if text_pair is None and not options:
+            return [self._cls_token_id, *self._remembered.ids(checked_text(text, "the text")), self._sep_token_id]
+        return self(text, text_pair, **({"padding": False, "return_tensors": None} | options))["input_ids"][0]
 
     def tokenize(self, text: object) -> list[str]:
         """The tokens of one text, without [CLS] and [SEP]; a word that the vocabulary cannot spell is one [UNK].
 
         Raises TokenizerError for anything but a string, and for half of a surrogate pair.
         """
-        return [self.vocabulary.tokens[token_id] for token_id in self._ids(checked_text(text, "the text"))]
+        return [self.vocabulary.tokens[token_id] for token_id in self._remembered.ids(checked_text(text, "the text"))]
 
     @overload
     def convert_tokens_to_ids(self, tokens: str) -> int: ...
@@ -149,17 +204,70 @@ class Tokenizer:
             return [self._token(token_id) for token_id in ids]
         return self._token(ids)
 
-    def decode(self, ids: Sequence[int | np.integer] | Integer[np.ndarray, " tokens"], skip_special_tokens: bool = False) -> str:
+    def decode(
+        self,
+        ids: Sequence[int | np.integer] | Integer[np.ndarray, " tokens"],
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str:
         """The tokens of `ids` with spaces between words and the "##" pieces joined to theirs.
 
-        This is not the text that gave the ids: case, accents and the spaces round punctuation are gone. Raises
-        TokenizerError for an id outside the vocabulary.
+        `clean_up_tokenization_spaces`: None leaves out the space before punctuation, as in "hello, world!", True also
+        those round apostrophes, as in "isn't", False none. This is not the text that gave the ids, whose case, accents
+        and spaces are gone; `decode_from_text` is. Raises TokenizerError for an id outside the vocabulary.
         """
         tokens = self.convert_ids_to_tokens(list(ids))
         if skip_special_tokens:
-            special_tokens = set(self.settings.special_tokens.values())
+            special_tokens = set(self.settings.whole_tokens)
             tokens = [token for token in tokens if token not in special_tokens]
-        return " ".join(tokens).replace(" " + CONTINUATION, "")
+        return joined_tokens(tokens, clean_up_tokenization_spaces)
+
+    def batch_decode(self, rows: Iterable[Sequence[int] | Integer[np.ndarray, " tokens"]], **options: Any) -> list[str]:
+        """Every row decoded, with the options of `decode`."""
+        return [self.decode(row, **options) for row in rows]
+
+    def decode_from_text(self, text: str, offset_mapping: Offsets) -> str:
+        """The slice of the original `text` that tokens come from, by their offsets, with case, accents and spaces.
+
+            batch = tokenizer(text, return_offsets_mapping=True)
+            answer = tokenizer.decode_from_text(text, batch["offset_mapping"][0, 3:7])
+
+        Raises TokenizerError for offsets that are not of this text.
+        """
+        return covered_text(checked_text(text, "the text"), offset_mapping)
+
+    def add_special_tokens(self, tokens: SpecialTokens) -> int:
+        """Makes `tokens` special ones, found in texts like BERT's five; how many of them are new to the vocabulary.
+
+        New ones get the ids behind its end: the model's word embeddings need as many rows more. A mapping names BERT's
+        own, `{"mask_token": "<mask>"}`, and lists others under "additional_special_tokens".
+
+        Raises TokenizerError for anything that is no token.
+        """
+        given = tokens if isinstance(tokens, Mapping) else {"additional_special_tokens": tokens}
+        given = {"additional_special_tokens" if name == "extra_special_tokens" else name: token for name, token in given.items()}
+        values = checked_settings(given, "the special tokens")
+        for name in values:
+            if name != "additional_special_tokens" and name not in self.settings.special_tokens:
+                raise TokenizerError(
+                    f"{name!r} names no special token; expected one of {', '.join(self.settings.special_tokens)}"
+                )
+        own = {name: token for name, token in values.items() if name != "additional_special_tokens"}
+        more = values.get("additional_special_tokens", ())
+        settings = replace(self.settings, **own)
+        additional = dict.fromkeys([*settings.additional_special_tokens, *more])
+        settings = replace(settings, additional_special_tokens=tuple(additional))
+        new = [token for token in settings.whole_tokens if token not in self.vocabulary.ids]
+        Tokenizer.__init__(self, Vocabulary([*self.vocabulary.tokens, *new]), settings)
+        return len(new)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the tokenizer into `folder`, where `Tokenizer.load` and transformers' `from_pretrained` find it.
+
+        vocab.txt and tokenizer_config.json, besides tokenizer.json for the hf flavor, which is the only one that it can
+        describe. Raises TokenizerError for a token that a file cannot hold, and where nothing can be written.
+        """
+        save_folder(Path(folder), self.vocabulary, self.settings)
 
     @property
     def vocab_size(self) -> int:
@@ -196,16 +304,12 @@ class Tokenizer:
         """The id of [MASK], the token to be predicted."""
         return self.vocabulary.ids[self.settings.mask_token]
 
-    def _row(self, first: list[int], second: list[int] | None, add_special_tokens: bool) -> sequences.Row:
-        if not add_special_tokens:
-            return sequences.plain_row(first, second)
-        return sequences.row(first, second, classification_id=self.cls_token_id, separator_id=self.sep_token_id)
-
     def _id(self, token: object) -> int:
         return self.vocabulary.ids.get(checked_text(token, "the token"), self.unk_token_id)
 
     def _token(self, token_id: object) -> str:
-        if isinstance(token_id, bool) or not isinstance(token_id, SupportsIndex):
+        # The check of the protocol takes microseconds: it is for NumPy's integers.
+        if type(token_id) is not int and (isinstance(token_id, bool) or not isinstance(token_id, SupportsIndex)):
             raise TokenizerError(f"{token_id!r} is no id; expected a whole number")
         if not 0 <= index(token_id) < len(self.vocabulary):
             raise TokenizerError(f"the id {token_id} is outside the vocabulary; expected 0 to {len(self.vocabulary) - 1}")

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from minibert.errors import TokenizerError
 from minibert.strict_json import read_regular_file
-from minibert.tokenizer.normalization import WHITESPACE
+from minibert.tokenizer.flavors import flavor_named
 
 MAX_VOCABULARY_BYTES = 64 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-_WHITESPACE_CHARACTERS = "".join(chr(code) for first, last in WHITESPACE.ranges for code in range(first, last + 1))
+_WHITESPACE_CHARACTERS = "".join(
+    chr(code) for first, last in flavor_named("hf").whitespace.ranges for code in range(first, last + 1)
+)
 
 
 class Vocabulary:

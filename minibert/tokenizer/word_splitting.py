@@ -5,14 +5,9 @@ This is `BertPreTokenizer` of the `tokenizers` library; the original is `_run_sp
 
 import re
 
-from minibert.tokenizer import unicode_tables
 from minibert.tokenizer.code_points import CodePoints
 
-PUNCTUATION = CodePoints(unicode_tables.PUNCTUATION)
 
-_WORD = re.compile("[{0}]|[^ {0}]+".format(PUNCTUATION.in_brackets()))
-
-
-def split_words(text: str) -> list[str]:
-    """The words of normalised `text`: runs between spaces, where each punctuation character is a word of its own."""
-    return _WORD.findall(text)
+def word_pattern(punctuation: CodePoints) -> re.Pattern[str]:
+    """Finds the words of normalised text: runs between spaces, where each punctuation character is a word of its own."""
+    return re.compile("[{0}]|[^ {0}]+".format(punctuation.in_brackets()))

@@ -1,40 +1,69 @@
-"""Compares normalisation and word splitting with the `tokenizers` library on every code point; prints what differs.
+"""Compares ids, offsets and words with the `tokenizers` library on every code point; prints what differs.
 
-A program of its own, started by test_against_tokenizers.py: the run-time checks of annotations that the tests switch on
-would make millions of calls take many minutes.
+    python every_code_point.py FOLDER
+
+FOLDER holds a vocab.txt. A program of its own, started by test_against_tokenizers.py: the run-time checks of annotations
+that the tests switch on would make millions of calls take many minutes.
 """
 
+import sys
 from itertools import product
+from pathlib import Path
 
+from hostile_texts import CODE_POINTS, code_point_texts
+from reference_tokenizer import reference_tokenizer
 from tokenizers import normalizers, pre_tokenizers
 
+from minibert.tokenizer import Tokenizer
+from minibert.tokenizer.flavors import flavor_named
 from minibert.tokenizer.normalization import Normalizer
-from minibert.tokenizer.word_splitting import split_words
+from minibert.tokenizer.word_splitting import word_pattern
 
-CODE_POINTS = [code_point for code_point in range(0x110000) if not 0xD800 <= code_point < 0xE000]
-# Alone, between letters, and between marks of classes 230 and 1, which show its own combining class.
-FORMS = ["{}", "a{}b", "a\u0301{}\u0334"]
-# Spaces keep the characters of one text apart, and few long texts take less time than millions of short ones.
+# Between letters, and between marks of classes 230 and 1, which show its own combining class.
+FORMS = ["a{}b", "a\u0301{}\u0334"]
 CHUNK = 256
 
 
 def main() -> None:
     """Prints a line for each block of code points with a difference, and at the end how many were compared."""
+    compared = compare_normalisation() + compare_tokens(Path(sys.argv[1]))
+    print(f"{compared} compared")
+
+
+def compare_normalisation() -> int:
+    """Step by step, in four settings: an id could hide a difference, as [UNK] does."""
     pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    pattern = word_pattern(flavor_named("hf").punctuation)
     compared = 0
     for lower_case, strip_accents, form in product((True, False), (True, False), FORMS):
         reference = normalizers.BertNormalizer(strip_accents=strip_accents, lowercase=lower_case)
-        ours = Normalizer(space_cjk=True, strip_accents=strip_accents, lower_case=lower_case)
+        ours = Normalizer(flavor_named("hf"), space_cjk=True, strip_accents=strip_accents, lower_case=lower_case)
         for start in range(0, len(CODE_POINTS), CHUNK):
             chunk = CODE_POINTS[start : start + CHUNK]
             text = " ".join(form.replace("{}", chr(code_point)) for code_point in chunk)
             expected = reference.normalize_str(text)
             words = [word for word, _ in pre_tokenizer.pre_tokenize_str(expected)]
             found = ours(text)
-            if (found, split_words(found)) != (expected, words):
+            if (found, pattern.findall(found)) != (expected, words):
                 print(f"U+{chunk[0]:04X} to U+{chunk[-1]:04X} differ: {lower_case=} {strip_accents=} {form!a}")
             compared += len(chunk)
-    print(f"{compared} compared")
+    return compared
+
+
+def compare_tokens(folder: Path) -> int:
+    """Every code point alone, between letters and doubled, cased and uncased."""
+    for do_lower_case in (True, False):
+        ours = Tokenizer.from_folder(folder, do_lower_case=do_lower_case)
+        reference = reference_tokenizer(ours.vocabulary.ids, lower_case=do_lower_case)
+        for start in range(0, len(CODE_POINTS), CHUNK):
+            chunk = CODE_POINTS[start : start + CHUNK]
+            texts = code_point_texts(chunk)
+            found = ours(texts, padding=False, return_offsets_mapping=True, return_word_ids=True, return_tensors=None)
+            for place, expected in enumerate(reference.encode_batch(texts)):
+                ids, offsets, words = (found[key][place] for key in ("input_ids", "offset_mapping", "word_ids"))
+                if (ids, offsets, words) != (expected.ids, expected.offsets, expected.word_ids):
+                    print(f"U+{chunk[0]:04X} to U+{chunk[-1]:04X} differ: {do_lower_case=} in text {place}")
+    return 2 * len(CODE_POINTS)
 
 
 if __name__ == "__main__":

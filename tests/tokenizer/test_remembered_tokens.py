@@ -1,90 +1,160 @@
-"""The remembered ids are those of the definition: for any text, in any order, from any thread, however full the memory."""
+"""The remembered tokens are those of the definition: for any text, in any order, from any thread, however full the memory."""
 
 import random
 import threading
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minibert.tokenizer import remembered_ids
-from minibert.tokenizer.remembered_ids import DELETED_WHITESPACE, LONGEST_KEPT, RememberedIds
+from minibert.tokenizer import bounded_memory, remembered_tokens
+from minibert.tokenizer.bounded_memory import LONGEST_KEPT, BoundedMemory
+from minibert.tokenizer.flavors import FLAVORS
+from minibert.tokenizer.remembered_tokens import DELETED_WHITESPACE, RememberedTokens
 from minibert.tokenizer.settings import TokenizerSettings
-from minibert.tokenizer.text_ids import TextIds
+from minibert.tokenizer.text_tokens import TextTokens, Token
 from minibert.tokenizer.vocabulary import Vocabulary
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = Vocabulary(
-    [*SPECIAL_TOKENS, "a", "##a", "b", "##b", "ab", "[", "]", "mask", "漢", "é", "e", "##e", ".", "two words"]
+    [
+        *SPECIAL_TOKENS,
+        "a",
+        "##a",
+        "b",
+        "##b",
+        "ab",
+        "[",
+        "]",
+        "mask",
+        "漢",
+        "é",
+        "e",
+        "##e",
+        ".",
+        "two words",
+        "##aab",
+        "##ς",
+        "σ",
+    ]
+    + ["\u302e", "##\u302e", "e.G", "\u1100\u1161", "##\u1100\u1161", "baaab", "x" * 120]
 )
 
+# Besides what is ordinary: what is deleted, spaced, decomposed, moved by sorting, lower-cased by its neighbours.
 PARTS = st.sampled_from(
     ["a", "b", "ab", "É", "e\u0301", ".", "漢", "[MASK]", "[mask]", " ", "\n", "\u2003", *DELETED_WHITESPACE, "\0"]
+    + ["\u302e", "\u0323", "\u0334", "Σ", "α", "가", "\u200d", "'", "e.G", "aab", "\U0001d15e", "\ue000"]
 )
 TEXTS = st.lists(PARTS | st.characters(exclude_categories=["Cs"])).map("".join)
 
+SETTINGS = [
+    {},
+    {"do_lower_case": False},
+    {"do_lower_case": False, "strip_accents": True},
+    {"strip_accents": False, "tokenize_chinese_chars": False},
+    {"special_tokens_in_text": False},
+    {"mask_token": "two words"},
+    {"longest_word": 1},
+    {"never_split": ("e.G", "É")},
+    {"additional_special_tokens": ("ab",)},
+    {"flavor": "google"},
+    {"flavor": "google", "do_lower_case": False, "special_tokens_in_text": True},
+    {"flavor": "google", "strip_accents": False, "never_split": ("αΣ",)},
+]
 
-def text_ids(**settings: object) -> TextIds:
-    return TextIds(VOCABULARY, TokenizerSettings(**settings))
+
+def text_tokens(**settings: object) -> TextTokens:
+    return TextTokens(VOCABULARY, TokenizerSettings(**settings))
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"do_lower_case": False}, {"special_tokens_in_text": False}, {"mask_token": "two words"}, {"longest_word": 1}],
-    ids=str,
-)
+def columns(remembered: RememberedTokens, texts: list[str]) -> list[list[Token]]:
+    return [
+        [Token(*token) for token in zip(*(column.tolist() for column in found), strict=True)]
+        for found in remembered.columns(texts)
+    ]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @given(texts=st.lists(TEXTS, max_size=4))
 def test_they_are_those_of_the_definition(settings: dict, texts: list[str]):
-    definition = text_ids(**settings)
-    remembered = RememberedIds(definition)
-    for text in texts * 2:
-        assert remembered(text) == definition(text)
+    definition = text_tokens(**settings)
+    remembered = RememberedTokens(definition)
+    expected = [definition(text) for text in texts]
+    for _ in range(2):
+        assert [remembered.ids(text) for text in texts] == [[token.id for token in tokens] for tokens in expected]
+        assert columns(remembered, texts) == expected
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@given(text=TEXTS, enough=st.integers(0, 20))
+def test_enough_of_them_are_the_first(settings: dict, text: str, enough: int):
+    definition = text_tokens(**settings)
+    expected = [token.id for token in definition(text)]
+    found = RememberedTokens(definition).ids(text, enough)
+    assert found == expected[: len(found)]
+    assert len(found) >= min(enough, len(expected))
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_long_texts_are_the_same_bit_by_bit(monkeypatch: pytest.MonkeyPatch, size: int):
+    definition = text_tokens()
+    text = " ".join(["ab a b[MASK]", "\x0b ab\x0cab", "\u2003", "É\u0301漢" * 20]) + "\n"
+    monkeypatch.setattr(remembered_tokens, "SEGMENT", size)
+    monkeypatch.setattr(remembered_tokens, "BLOCK", size)
+    remembered = RememberedTokens(definition)
+    assert remembered.ids(text) == [token.id for token in definition(text)]
+    assert columns(remembered, [text, "", "a", text]) == [definition(text), [], definition("a"), definition(text)]
 
 
 @pytest.mark.parametrize("character", DELETED_WHITESPACE)
 def test_what_python_takes_for_whitespace_and_bert_deletes_joins_words(character: str):
-    remembered = RememberedIds(text_ids())
-    assert remembered(f"a{character}b") == [VOCABULARY.ids["ab"]]
+    remembered = RememberedTokens(text_tokens())
+    assert remembered.ids(f"a{character}b") == [VOCABULARY.ids["ab"]]
     # Only the raw text can hold a special token: deleting the character does not make one.
-    assert remembered(f"[MA{character}SK]") == [VOCABULARY.ids[token] for token in ("[", "mask", "]")]
+    assert remembered.ids(f"[MA{character}SK]") == [VOCABULARY.ids[token] for token in ("[", "mask", "]")]
 
 
-def test_every_code_point_that_splits_a_string_is_whitespace_or_deleted():
-    definition = text_ids()
+@pytest.mark.parametrize("flavor", FLAVORS)
+def test_every_code_point_that_splits_a_string_is_whitespace_or_deleted(flavor: str):
+    definition = text_tokens(flavor=flavor)
     splitting = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000 and len(f"a{chr(code)}b".split()) == 2]
     assert len(splitting) > len(DELETED_WHITESPACE)
-    joined = [character for character in splitting if definition(f"a{character}b") == [VOCABULARY.ids["ab"]]]
+    joined = [character for character in splitting if definition(f"a{character}b")[0].id == VOCABULARY.ids["ab"]]
     assert sorted(joined) == sorted(DELETED_WHITESPACE)
 
 
 def test_a_special_token_with_a_space_inside_is_found():
-    remembered = RememberedIds(text_ids(mask_token="two words"))
-    assert remembered("a two words b") == [VOCABULARY.ids[token] for token in ("a", "two words", "b")]
+    remembered = RememberedTokens(text_tokens(mask_token="two words"))
+    assert remembered.ids("a two words b") == [VOCABULARY.ids[token] for token in ("a", "two words", "b")]
+    assert columns(remembered, ["a two words b", ""])[1] == []
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(remembered_ids, "CHUNKS_KEPT", 10)
-    definition = text_ids()
-    remembered = RememberedIds(definition)
+    monkeypatch.setattr(bounded_memory, "ENTRIES_KEPT", 10)
+    definition = text_tokens()
+    remembered = RememberedTokens(definition)
+    memories = [remembered._ids, remembered._spans, remembered._ids._compute.__self__._word_ids]
     sizes = []
     for number in range(35):
         text = "a" * (number + 1) + " b"
-        assert remembered(text) == definition(text)
-        sizes.append(len(remembered._chunks))
-    assert max(sizes) <= 10
-    assert min(sizes[5:]) < max(sizes)
+        assert remembered.ids(text) == [token.id for token in definition(text)]
+        assert columns(remembered, [text]) == [definition(text)]
+        sizes.append([len(memory) for memory in memories])
+    assert np.max(sizes) <= 10
+    assert (np.min(sizes[15:], axis=0) < np.max(sizes, axis=0)).all()
 
 
-def test_a_long_chunk_is_not_kept():
-    remembered = RememberedIds(text_ids())
-    remembered("a" * LONGEST_KEPT + " " + "b" * (LONGEST_KEPT + 1))
-    assert list(remembered._chunks) == ["a" * LONGEST_KEPT]
+def test_a_long_string_is_not_kept():
+    memory = BoundedMemory(len)
+    assert (memory["a" * LONGEST_KEPT], memory["b" * (LONGEST_KEPT + 1)]) == (LONGEST_KEPT, LONGEST_KEPT + 1)
+    assert list(memory) == ["a" * LONGEST_KEPT]
 
 
 def test_threads_may_share_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(remembered_ids, "CHUNKS_KEPT", 7)
-    definition = text_ids()
-    remembered = RememberedIds(definition)
+    monkeypatch.setattr(bounded_memory, "ENTRIES_KEPT", 7)
+    definition = text_tokens()
+    remembered = RememberedTokens(definition)
     texts = [" ".join("ab"[: 1 + number % 2] * (1 + number % 5) for number in range(start, start + 9)) for start in range(20)]
     expected = [definition(text) for text in texts]
     wrong: list[str] = []
@@ -93,7 +163,8 @@ def test_threads_may_share_it(monkeypatch: pytest.MonkeyPatch):
         source = random.Random(seed)
         for _ in range(300):
             place = source.randrange(len(texts))
-            if remembered(texts[place]) != expected[place]:
+            ids = remembered.ids(texts[place])
+            if ids != [token.id for token in expected[place]] or columns(remembered, [texts[place]]) != [expected[place]]:
                 wrong.append(texts[place])
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]

@@ -121,7 +121,7 @@ def test_tokenize_takes_one_text(text):
 
 
 def test_an_error_of_one_text_names_its_place():
-    with pytest.raises(TokenizerError, match=r"texts\[1\]: .*may cut only a text of 1"):
+    with pytest.raises(TokenizerError, match=r"text\[1\]: .*may cut only a text of 1"):
         TOKENIZER(["the cats", "the"], ["the", "the cats sat"], truncation="only_first", max_length=6)
 
 
@@ -163,12 +163,19 @@ def test_what_is_no_whole_number_is_no_id(token_id):
         TOKENIZER.convert_ids_to_tokens(token_id)
 
 
-def test_decoding_joins_the_pieces_of_a_word():
-    assert TOKENIZER.decode([2, 5, 6, 7, 12, 3]) == "[CLS] the cats . [SEP]"
-
-
 def test_decoding_can_leave_special_tokens_out():
-    assert TOKENIZER.decode(TOKENIZER("the cats", padding=True)["input_ids"][0], skip_special_tokens=True) == "the cats"
+    ids = TOKENIZER(["the cats", "the cats sat"])["input_ids"][0]
+    assert TOKENIZER.decode(ids) == "[CLS] the cats [SEP] [PAD]"
+    assert TOKENIZER.decode(ids, skip_special_tokens=True) == "the cats"
+    assert TOKENIZER.batch_decode([ids, [5]], skip_special_tokens=True) == ["the cats", "the"]
+
+
+def test_decoding_from_the_text_keeps_case_accents_and_spaces():
+    text = "The  CATS\nsat."
+    offsets = TOKENIZER(text, return_offsets_mapping=True)["offset_mapping"][0]
+    assert TOKENIZER.decode_from_text(text, offsets) == text
+    assert TOKENIZER.decode_from_text(text, offsets[1:4]) == "The  CATS"
+    assert TOKENIZER.decode_from_text(text, offsets[:1]) == ""
 
 
 def test_special_ids_are_those_of_the_vocabulary():
@@ -204,3 +211,153 @@ def test_every_token_comes_back_from_its_id(minilm_folder: Path):
     tokenizer = Tokenizer.from_folder(minilm_folder)
     tokens = tokenizer.convert_ids_to_tokens(np.arange(30_522))
     assert tokenizer.convert_tokens_to_ids(tokens) == list(range(30_522))
+
+
+def test_encode_gives_the_ids_of_one_row():
+    assert TOKENIZER.encode("the cats") == [2, 5, 6, 7, 3]
+    assert TOKENIZER.encode("the", "sat") == [2, 5, 3, 8, 3]
+    assert TOKENIZER.encode("the cats sat", truncation=True, max_length=4) == [2, 5, 6, 3]
+    assert TOKENIZER.encode("the cats", add_special_tokens=False) == [5, 6, 7]
+
+
+def test_one_text_is_the_batch_of_one():
+    one, many = TOKENIZER("the cats sat"), TOKENIZER(["the cats sat"])
+    assert list(one) == list(many)
+    for name, array in one.items():
+        assert np.array_equal(array, many[name])
+        assert array.dtype == many[name].dtype
+    assert not np.shares_memory(one["token_type_ids"], one["attention_mask"])
+
+
+def test_offsets_words_and_special_tokens_mask():
+    batch = TOKENIZER("the cats[MASK]", "sat", return_offsets_mapping=True, return_word_ids=True, return_special_tokens_mask=True)
+    assert batch["offset_mapping"].tolist() == [[[0, 0], [0, 3], [4, 7], [7, 8], [8, 14], [0, 0], [0, 3], [0, 0]]]
+    assert batch["word_ids"].tolist() == [[-1, 0, 1, 1, 2, -1, 0, -1]]
+    assert batch["special_tokens_mask"].tolist() == [[1, 0, 0, 0, 0, 1, 0, 1]]
+
+
+def test_a_long_text_becomes_windows_that_overlap():
+    batch = TOKENIZER(
+        ["the cat", "the cats sat the"],
+        truncation=True,
+        max_length=5,
+        stride=1,
+        return_overflowing_tokens=True,
+        return_offsets_mapping=True,
+    )
+    assert batch["overflow_to_sample_mapping"].tolist() == [0, 1, 1]
+    assert batch["input_ids"].tolist() == [[2, 5, 6, 3, 0], [2, 5, 6, 7, 3], [2, 7, 8, 5, 3]]
+    assert batch["offset_mapping"][2].tolist() == [[0, 0], [7, 8], [9, 12], [13, 16], [0, 0]]
+
+
+def test_a_stride_over_the_window_is_an_error_whether_or_not_a_text_is_cut():
+    options = {"truncation": True, "max_length": 5, "return_overflowing_tokens": True}
+    for text in ("the cats sat", "the"):
+        with pytest.raises(TokenizerError, match="stride=4 has to be smaller than the 3 tokens that a row takes from texts"):
+            TOKENIZER(text, stride=4, **options)
+    with pytest.raises(
+        TokenizerError, match=r"text\[0\]: stride=3 has to be smaller than the 3 tokens that a row takes of a text"
+    ):
+        TOKENIZER("the cats sat", stride=3, **options)
+
+
+def test_a_stride_as_long_as_the_share_of_one_text_of_a_pair_is_an_error_that_names_the_text():
+    options = {"truncation": "only_second", "max_length": 7, "stride": 2, "return_overflowing_tokens": True}
+    with pytest.raises(
+        TokenizerError, match=r"text\[1\]: stride=2 has to be smaller than the 2 tokens that a row takes of a text"
+    ):
+        TOKENIZER(["the", "the cat"], ["sat", "the cats sat"], **options)
+
+
+def test_words_keep_the_callers_numbers_and_their_own_offsets():
+    batch = TOKENIZER(
+        ["The", "", "cats.", "\u0301", "sat"], is_split_into_words=True, return_offsets_mapping=True, return_word_ids=True
+    )
+    assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 12, 8, 3]]
+    assert batch["word_ids"].tolist() == [[-1, 0, 2, 2, 2, 4, -1]]
+    assert batch["offset_mapping"].tolist() == [[[0, 0], [0, 3], [0, 3], [3, 4], [4, 5], [0, 3], [0, 0]]]
+    assert TOKENIZER([["The"], ["cats", "sat"]], is_split_into_words=True)["input_ids"].tolist() == [
+        [2, 5, 3, 0, 0],
+        [2, 6, 7, 8, 3],
+    ]
+
+
+def test_a_text_without_words_is_a_row_of_special_tokens():
+    batch = TOKENIZER([[]], is_split_into_words=True, return_offsets_mapping=True, return_word_ids=True)
+    assert batch["input_ids"].tolist() == [[2, 3]]
+
+
+def test_sides_can_be_set_and_overridden():
+    tokenizer = Tokenizer(TOKENS, TokenizerSettings(padding_side="left", truncation_side="left", model_max_length=4))
+    assert tokenizer(["the cats sat", "the"], truncation=True)["input_ids"].tolist() == [[2, 7, 8, 3], [0, 2, 5, 3]]
+    batch = tokenizer(["the cats sat", "the"], truncation=True, padding_side="right", truncation_side="right")
+    assert batch["input_ids"].tolist() == [[2, 5, 6, 3], [2, 5, 3, 0]]
+
+
+def test_lists_may_be_unequal():
+    batch = TOKENIZER(["the cats", "sat"], padding=False, return_tensors=None)
+    assert batch["input_ids"] == [[2, 5, 6, 7, 3], [2, 8, 3]]
+    with pytest.raises(TokenizerError, match="rows have from 3 to 5 tokens"):
+        TOKENIZER(["the cats", "sat"], padding=False)
+
+
+def test_a_length_below_the_special_tokens_is_an_error():
+    with pytest.raises(TokenizerError, match="max_length=2 does not hold the 3 special tokens"):
+        TOKENIZER("the", "cat", truncation=True, max_length=2)
+
+
+def test_nothing_behind_the_cut_is_looked_at():
+    tokenizer = Tokenizer(TOKENS)
+    batch = tokenizer("the cats " * 20 + "sat " * 10_000, truncation=True, max_length=8)
+    assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 5, 6, 7, 3]]
+    assert set(tokenizer._remembered._ids) == {"the", "cats"}
+
+
+@pytest.mark.parametrize("text", ["cat" * 400, "\0" * 500 + " the", "the " + "\u200b" * 500 + " sat", " " * 500 + "sat", ""])
+def test_texts_are_cut_where_the_tokens_are_wherever_they_stand(text: str):
+    expected = TOKENIZER.encode(text, add_special_tokens=False)[:6]
+    assert TOKENIZER(text, truncation=True, max_length=8)["input_ids"][0].tolist() == [2, *expected, 3]
+
+
+def test_special_tokens_can_be_added():
+    tokenizer = Tokenizer(TOKENS)
+    assert tokenizer.add_special_tokens(["<e>", "cat"]) == 1
+    assert tokenizer.encode("the<e>CAT cat<E>", add_special_tokens=False) == [5, 14, 6, 6, 1, 1, 1]
+    assert tokenizer.decode([5, 14, 6], skip_special_tokens=True) == "the"
+    assert tokenizer.add_special_tokens({"mask_token": "<m>", "additional_special_tokens": ["<e>"]}) == 1
+    assert (tokenizer.mask_token_id, tokenizer.vocab_size) == (15, 16)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        ("<e>", "expected a list of tokens"),
+        ([""], r"additional_special_tokens\[0\] is ''"),
+        ([None], r"additional_special_tokens\[0\] is None"),
+        ({"do_lower_case": True}, "'do_lower_case' names no special token"),
+        ({"eos_token": "</s>"}, "'eos_token' is no tokenizer setting"),
+    ],
+)
+def test_what_is_no_special_token_is_an_error_and_changes_nothing(tokens, message: str):
+    tokenizer = Tokenizer(TOKENS)
+    with pytest.raises(TokenizerError, match=message):
+        tokenizer.add_special_tokens(tokens)
+    assert tokenizer.vocab_size == len(TOKENS)
+
+
+def test_an_additional_special_token_needs_an_id():
+    with pytest.raises(TokenizerError, match=r"lacks the additional special token '<e>'; add_special_tokens gives it an id"):
+        Tokenizer(TOKENS, TokenizerSettings(additional_special_tokens=("<e>",)))
+
+
+def test_a_token_that_is_never_split_has_to_stand_alone():
+    settings = TokenizerSettings(never_split=("The.", "cat漢"))
+    tokenizer = Tokenizer([*TOKENS, "The."], settings)
+    assert tokenizer.tokenize("The. sat") == ["The.", "sat"]
+    assert tokenizer.tokenize("The\u200b. the.") == ["The.", "the", "."]
+    assert tokenizer.tokenize("The.. aThe.") == ["the", ".", ".", "[UNK]", "."]
+    # Between ideographs are spaces, on which the text is split before.
+    assert tokenizer.tokenize("漢The.漢") == ["漢", "The.", "漢"]
+    assert tokenizer.tokenize("cat漢") == ["cat", "漢"]
+    unspaced = Tokenizer([*TOKENS, "The."], TokenizerSettings(never_split=("cat漢",), tokenize_chinese_chars=False))
+    assert unspaced.tokenize("cat漢 sat") == ["[UNK]", "sat"]

@@ -2,17 +2,12 @@ import numpy as np
 import pytest
 
 from minibert.errors import TokenizerError
-from minibert.tokenizer.arguments import BatchOptions, batch_options, texts_and_pairs
+from minibert.tokenizer.arguments import BatchOptions, checked_options, texts_and_pairs, words_and_pairs
+from minibert.tokenizer.settings import TokenizerSettings
 
 
-def options(
-    padding: bool | str = "longest",
-    truncation: bool | str = False,
-    max_length: int | None = None,
-    multiple: int | None = None,
-    model_maximum: int | None = 512,
-) -> BatchOptions:
-    return batch_options(padding, truncation, max_length, multiple, model_maximum)
+def options(model_maximum: int | None = 512, **given: object) -> BatchOptions:
+    return checked_options(BatchOptions(**given), TokenizerSettings(model_max_length=model_maximum))
 
 
 @pytest.mark.parametrize(
@@ -40,22 +35,22 @@ def test_an_empty_batch_is_an_error(empty):
 @pytest.mark.parametrize(
     ("texts", "pairs", "message"),
     [
-        (None, None, "texts is of the type NoneType"),
-        (b"a", None, "texts is of the type bytes"),
-        (3, None, "texts is of the type int"),
-        ({"a": 1}, None, "texts is of the type dict"),
-        (["a", None], None, r"texts\[1\] is of the type NoneType"),
-        (["a", b"b"], None, r"texts\[1\] is of the type bytes"),
-        ([float("nan")], None, r"texts\[0\] is of the type float"),
-        ([["a", "b"]], None, r"texts\[0\] is of the type list"),
-        (["a", ("a", "b")], None, r"texts\[1\] is of the type tuple"),
-        ([("a", "b", "c")], None, r"texts\[0\] is a tuple of 3"),
-        ([("a", None)], None, r"texts\[0\]\[1\] is of the type NoneType"),
+        (None, None, "text is of the type NoneType"),
+        (b"a", None, "text is of the type bytes"),
+        (3, None, "text is of the type int"),
+        ({"a": 1}, None, "text is of the type dict"),
+        (["a", None], None, r"text\[1\] is of the type NoneType"),
+        (["a", b"b"], None, r"text\[1\] is of the type bytes"),
+        ([float("nan")], None, r"text\[0\] is of the type float"),
+        ([["a", "b"]], None, r"text\[0\] is of the type list"),
+        (["a", ("a", "b")], None, r"text\[1\] is of the type tuple"),
+        ([("a", "b", "c")], None, r"text\[0\] is a tuple of 3"),
+        ([("a", None)], None, r"text\[0\]\[1\] is of the type NoneType"),
         ("a", ["b"], "the second text is of the type list"),
-        (["a"], "b", "text_pairs is one string"),
-        (["a"], ["b", "c"], "texts has 1 texts and text_pairs 2"),
-        (["a"], [7], r"text_pairs\[0\] is of the type int"),
-        ([("a", "b")], ["c"], r"texts\[0\] is of the type tuple"),
+        (["a"], "b", "text_pair is one string"),
+        (["a"], ["b", "c"], "text has 1 texts and text_pair 2"),
+        (["a"], [7], r"text_pair\[0\] is of the type int"),
+        ([("a", "b")], ["c"], r"text\[0\] is of the type tuple"),
     ],
 )
 def test_what_is_no_text_is_an_error_that_names_its_place(texts, pairs, message: str):
@@ -64,24 +59,31 @@ def test_what_is_no_text_is_an_error_that_names_its_place(texts, pairs, message:
 
 
 def test_half_of_a_surrogate_pair_is_an_error_that_names_its_position():
-    with pytest.raises(TokenizerError, match=r"texts\[1\] has half of a surrogate pair, U\+D83D, at position 2"):
+    with pytest.raises(TokenizerError, match=r"text\[1\] has half of a surrogate pair, U\+D83D, at position 2"):
         texts_and_pairs(["a", "é \ud83d"], None)
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("given", "padding", "truncation", "max_length"),
     [
-        ({}, BatchOptions("longest", None, None, 1)),
-        ({"padding": True}, BatchOptions("longest", None, None, 1)),
-        ({"padding": False}, BatchOptions(None, None, None, 1)),
-        ({"padding": "max_length"}, BatchOptions("max_length", None, 512, 1)),
-        ({"truncation": True}, BatchOptions("longest", "longest_first", 512, 1)),
-        ({"truncation": "only_second", "max_length": 9}, BatchOptions("longest", "only_second", 9, 1)),
-        ({"multiple": 8}, BatchOptions("longest", None, None, 8)),
+        ({}, "longest", False, None),
+        ({"padding": True}, "longest", False, None),
+        ({"padding": False}, False, False, None),
+        ({"padding": "max_length"}, "max_length", False, 512),
+        ({"truncation": True}, "longest", "longest_first", 512),
+        ({"truncation": "only_second", "max_length": 9}, "longest", "only_second", 9),
+        ({"truncation": True, "return_overflowing_tokens": True, "stride": 3}, "longest", "longest_first", 512),
     ],
 )
-def test_options_default_to_the_model_maximum_and_to_padding_to_the_longest(given, expected):
-    assert options(**given) == expected
+def test_options_default_to_the_model_maximum_and_to_padding_to_the_longest(given, padding, truncation, max_length):
+    found = options(**given)
+    assert (found.padding, found.truncation, found.max_length) == (padding, truncation, max_length)
+
+
+def test_sides_default_to_the_settings():
+    settings = TokenizerSettings(padding_side="left", truncation_side="left")
+    found = checked_options(BatchOptions(truncation_side="right"), settings)
+    assert (found.padding_side, found.truncation_side) == ("left", "right")
 
 
 @pytest.mark.parametrize(
@@ -91,14 +93,54 @@ def test_options_default_to_the_model_maximum_and_to_padding_to_the_longest(give
         ({"truncation": "longest"}, "truncation is 'longest'; expected True, False"),
         ({"max_length": 0, "truncation": True}, "max_length is 0"),
         ({"max_length": True, "truncation": True}, "max_length is True"),
-        ({"multiple": 0}, "pad_to_multiple_of is 0"),
-        ({"multiple": 8, "padding": False}, "pad_to_multiple_of has no effect"),
+        ({"pad_to_multiple_of": 0}, "pad_to_multiple_of is 0"),
+        ({"pad_to_multiple_of": 8, "padding": False}, "pad_to_multiple_of has no effect"),
+        ({"stride": 2}, "stride=2 has no effect by itself"),
+        ({"stride": -1, "return_overflowing_tokens": True}, "stride is -1"),
+        ({"stride": True, "return_overflowing_tokens": True}, "stride is True"),
+        ({"padding_side": "top"}, "padding_side is 'top'; expected 'right' or 'left'"),
+        ({"truncation_side": "Left"}, "truncation_side is 'Left'"),
+        ({"return_tensors": "pt"}, "return_tensors is 'pt'; expected 'np'"),
         ({"max_length": 9}, "max_length=9 has no effect by itself"),
         ({"truncation": True, "model_maximum": None}, "give max_length"),
         ({"padding": "max_length", "model_maximum": None}, "give max_length"),
-        ({"truncation": True, "max_length": 9, "multiple": 8}, "no multiple of pad_to_multiple_of=8"),
+        ({"truncation": True, "max_length": 9, "pad_to_multiple_of": 8}, "no multiple of pad_to_multiple_of=8"),
     ],
 )
 def test_options_that_do_not_exist_or_contradict_each_other_are_errors(given, message: str):
     with pytest.raises(TokenizerError, match=message):
         options(**given)
+
+
+@pytest.mark.parametrize(
+    ("texts", "pairs", "expected"),
+    [
+        (["a", "b"], None, ([["a", "b"]], None)),
+        (("a", "b"), ["c"], ([["a", "b"]], [["c"]])),
+        ([["a", "b"], []], None, ([["a", "b"], []], None)),
+        ([["a"], ["b"]], [["c"], ("d", "e")], ([["a"], ["b"]], [["c"], ["d", "e"]])),
+        (np.array([["a", "b"]]), None, ([["a", "b"]], None)),
+    ],
+)
+def test_words_come_for_one_text_or_for_several(texts, pairs, expected):
+    assert words_and_pairs(texts, pairs) == expected
+
+
+@pytest.mark.parametrize(
+    ("texts", "pairs", "message"),
+    [
+        ("a b", None, "text is one string where is_split_into_words=True"),
+        (None, None, "text is of the type NoneType"),
+        ([], None, "empty batch"),
+        ([["a"], "b"], None, r"text\[1\] is of the type str; expected the words"),
+        ([["a", None]], None, r"text\[0\]\[1\] is of the type NoneType"),
+        ([["a"], None], None, r"text\[1\] is of the type NoneType; expected the words"),
+        ([[["a"]]], None, r"text\[0\]\[0\] is of the type list"),
+        (["a"], [["b"]], "one of text and text_pair is the words of one text"),
+        ([["a"]], [["b"], ["c"]], "text has 1 texts and text_pair 2"),
+        (["\ud800"], None, r"text\[0\] has half of a surrogate pair"),
+    ],
+)
+def test_what_are_no_words_is_an_error_that_names_its_place(texts, pairs, message: str):
+    with pytest.raises(TokenizerError, match=message):
+        words_and_pairs(texts, pairs)

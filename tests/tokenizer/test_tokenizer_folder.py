@@ -110,24 +110,58 @@ def test_special_tokens_may_stand_in_special_tokens_map(tmp_path: Path):
 @pytest.mark.parametrize(
     "config",
     [
-        {"never_split": ["b"]},
         {"additional_special_tokens": ["b"]},
         {"added_tokens_decoder": {"6": {"content": "b"}}},
+        {"extra_special_tokens": {"x": "b"}},
     ],
 )
-def test_a_token_kept_whole_besides_the_five_is_an_error(tmp_path: Path, config: dict):
-    with pytest.raises(TokenizerError, match="the token 'b' besides BERT's five"):
+def test_a_special_token_besides_the_five_is_found_in_texts(tmp_path: Path, config: dict):
+    assert settings(write(tmp_path, tokenizer_config=config)) == TokenizerSettings(additional_special_tokens=("b",))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"tokenizer_config": {"added_tokens_decoder": {"8": {"content": "<d>"}, "7": {"content": "<c>"}}}},
+        {"added_tokens": {"<d>": 8, "<c>": 7}, "special_tokens_map": {"additional_special_tokens": ["<c>", "<d>"]}},
+    ],
+)
+def test_tokens_can_be_added_behind_the_vocabulary(tmp_path: Path, files: dict):
+    vocabulary, found = read_folder(write(tmp_path, **files), {})
+    assert vocabulary.tokens == (*TOKENS, "<c>", "<d>")
+    assert set(found.additional_special_tokens) == {"<c>", "<d>"}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"additional_special_tokens": ["<c>"]}, "'<c>', which is not in the vocabulary, and no file gives its id"),
+        ({"added_tokens_decoder": {"9": {"content": "<c>"}}}, "vocabulary of 7 under the ids 9; expected the ids that follow"),
+        ({"added_tokens_decoder": {"6": {"content": "<c>"}}}, "under the ids 6"),
+        ({"added_tokens_decoder": {"7": {"content": "<c>", "special": False}}}, "has special = False"),
+    ],
+)
+def test_an_added_token_needs_the_next_id(tmp_path: Path, config: dict, message: str):
+    with pytest.raises(TokenizerError, match=message):
         settings(write(tmp_path, tokenizer_config=config))
 
 
-def test_an_added_token_under_another_id_is_an_error(tmp_path: Path):
-    config = {"added_tokens_decoder": {"3": {"content": "[MASK]"}}}
-    with pytest.raises(TokenizerError, match=r"gives '\[MASK\]' the id 3, the vocabulary 4"):
-        settings(write(tmp_path, tokenizer_config=config))
+@pytest.mark.parametrize("content", [{"<c>": "7"}, {"<c>": -1}, {"": 7}, {"<c>": True}])
+def test_added_tokens_are_names_with_ids(tmp_path: Path, content: dict):
+    with pytest.raises(TokenizerError, match=r"added_tokens\.json gives"):
+        settings(write(tmp_path, added_tokens=content))
+
+
+def test_the_google_flavor_has_its_own_limits_whatever_files_for_the_other_say(tmp_path: Path):
+    folder = write(tmp_path, tokenizer=TOKENIZER_JSON, tokenizer_config={"split_special_tokens": False})
+    found = settings(folder, flavor="google")
+    assert (found.word_limit, found.finds_special_tokens) == (200, False)
+    assert settings(folder, flavor="google", longest_word=7).word_limit == 7
+    assert (settings(folder).word_limit, settings(folder).finds_special_tokens) == (50, True)
 
 
 def test_the_five_special_tokens_may_be_listed_anywhere(tmp_path: Path):
-    config = {"never_split": ["[MASK]"], "added_tokens_decoder": {"4": {"content": "[MASK]", "lstrip": False}}}
+    config = {"additional_special_tokens": ["[MASK]"], "added_tokens_decoder": {"4": {"content": "[MASK]", "lstrip": False}}}
     assert settings(write(tmp_path, tokenizer_config=config)) == TokenizerSettings()
 
 

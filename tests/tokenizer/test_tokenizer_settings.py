@@ -51,6 +51,11 @@ def test_the_published_fields_are_read(tmp_path: Path):
     }
 
 
+def test_what_is_never_split_and_the_sides_are_read(tmp_path: Path):
+    config = {"never_split": ["e.g."], "padding_side": "left", "truncation_side": "right"}
+    assert read(tmp_path, config)[0] == config | {"never_split": ("e.g.",)}
+
+
 @pytest.mark.parametrize("huge", [int(1e30), 1e30, None])
 def test_a_huge_maximum_means_none(tmp_path: Path, huge):
     assert read(tmp_path, {"model_max_length": huge})[0] == {"model_max_length": None}
@@ -62,14 +67,12 @@ def test_split_special_tokens_leaves_them_ordinary_text(tmp_path: Path):
 
 def test_tokens_to_be_kept_whole_are_collected_with_their_ids_and_places(tmp_path: Path):
     config = {
-        "never_split": ["[MASK]"],
         "additional_special_tokens": ["<a>"],
         "extra_special_tokens": {"b": "<b>"},
         "added_tokens_decoder": {"7": {"content": "<c>", "special": True}},
     }
     tokens = read(tmp_path, config)[1]
     assert {(token.content, token.token_id) for token in tokens} == {
-        ("[MASK]", None),
         ("<a>", None),
         ("<b>", None),
         ("<c>", 7),
@@ -93,8 +96,11 @@ def test_tokens_to_be_kept_whole_are_collected_with_their_ids_and_places(tmp_pat
         ({"mask_token": {"content": "[MASK]", "normalized": True}}, "normalized = True"),
         ({"tokenizer_class": "RobertaTokenizer"}, "tokenizer_class is 'RobertaTokenizer'"),
         ({"tokenizer_class": 3}, "tokenizer_class is 3"),
-        ({"padding_side": "left"}, "padding_side is 'left'"),
-        ({"truncation_side": "left"}, "truncation_side is 'left'"),
+        ({"padding_side": "top"}, "padding_side is 'top'; expected 'right' or 'left'"),
+        ({"truncation_side": None}, "truncation_side is None"),
+        ({"flavor": "bing"}, "flavor is 'bing'; expected 'hf' or 'google'"),
+        ({"never_split": ["a b"]}, "never_split has 'a b'; expected tokens without whitespace"),
+        ({"never_split": [3]}, r"never_split\[0\] is 3"),
         ({"pad_token_type_id": 1}, "pad_token_type_id is 1"),
         ({"clean_text": False}, "clean_text is False"),
         ({"do_basic_tokenize": False}, "do_basic_tokenize is False"),

@@ -2,7 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minibert.tokenizer.word_splitting import split_words
+from minibert.tokenizer.flavors import flavor_named
+from minibert.tokenizer.word_splitting import word_pattern
+
+split_words = word_pattern(flavor_named("hf").punctuation).findall
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""The tokens of one chunk between whitespace, by shortcuts: the work that the memory of `remembered_tokens` saves.
+
+The definition takes a text through every step, character by character. Here all steps are looked up at once, in a table
+of what each character alone becomes, and words are remembered too. The few chunks in which characters do depend on
+their neighbours go to the definition.
+"""
+
+import re
+from array import array
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import chain, repeat
+
+from minibert.tokenizer.bounded_memory import BoundedMemory
+from minibert.tokenizer.code_points import CharacterTable
+from minibert.tokenizer.text_tokens import TextTokens, Token
+from minibert.tokenizer.word_piece import CONTINUATION
+
+PLAIN_WORD = re.compile("[0-9A-Za-z]+|[^ ]")
+"""The words of printable ASCII, where everything but letters and digits is punctuation."""
+
+ONE_CHARACTER = (1,)
+"""The lengths to try where no token begins with the next two characters."""
+
+DEPENDS = "\0"
+"""Stands in the table for what a character becomes when that depends on its neighbours; no normalised text has it."""
+
+
+class ChunkSpelling:
+    """What `text_tokens(chunk)` gives for a text without whitespace, except for what BERT deletes."""
+
+    def __init__(self, text_tokens: TextTokens) -> None:
+        self._text_tokens = text_tokens
+        self._lower_case = text_tokens.settings.do_lower_case
+        self._unknown_id = text_tokens.unknown_id
+        self._word_limit = text_tokens.settings.word_limit
+        # Chunks without any of these hold nothing that has to be found before words are split.
+        whole_tokens = [*text_tokens.special_tokens, *text_tokens.settings.never_split]
+        self._first_characters = {token[0] for token in whole_tokens}
+        self._spelled = CharacterTable(self._spell_character, keep_below=0x10000)
+
+        # Words begin with a token as it is in the vocabulary and go on with one of these, without its "##".
+        self._beginnings = text_tokens.vocabulary.ids
+        self._continuations = {
+            token[2:]: token_id for token, token_id in self._beginnings.items() if token.startswith(CONTINUATION)
+        }
+        self._beginning_lengths = _lengths_by_beginning(self._beginnings)
+        self._continuation_lengths = _lengths_by_beginning(self._continuations)
+        # Of a word that is a token, WordPiece makes that token, if it is not too long for WordPiece.
+        longest = max(map(len, self._beginnings))
+        self._whole_words = self._beginnings if longest <= self._word_limit else {}
+        self._word_ids = BoundedMemory(self._ids_of_word)
+
+    def ids(self, chunk: str) -> tuple[int, ...]:
+        """The ids of the chunk's tokens."""
+        if chunk.isascii() and chunk.isprintable():
+            if any(map(chunk.__contains__, self._first_characters)):
+                return self._defined_ids(chunk)
+            text = chunk.lower() if self._lower_case else chunk
+            if text.isalnum():
+                token_id = self._whole_words.get(text)
+                return self._word_ids[text] if token_id is None else (token_id,)
+            words = PLAIN_WORD.findall(text)
+        else:
+            text = chunk.translate(self._spelled)
+            if DEPENDS in text:
+                return self._defined_ids(chunk)
+            words = text.split()
+        whole_words, word_ids = self._whole_words, self._word_ids
+        ids: list[int] = []
+        for word in words:
+            token_id = whole_words.get(word)
+            if token_id is None:
+                ids += word_ids[word]
+            else:
+                ids.append(token_id)
+        return tuple(ids)
+
+    def spans(self, chunk: str) -> bytes:
+        """The chunk's tokens as int32 quadruples: id, first character and end in the chunk, 1 where a word begins or 0."""
+        if not (chunk.isascii() and chunk.isprintable()):
+            return self._spans_by_characters(chunk)
+        if any(map(chunk.__contains__, self._first_characters)):
+            return self._defined_spans(chunk)
+        # Every character of plain text stays one character, at its place.
+        text = chunk.lower() if self._lower_case else chunk
+        if text.isalnum():
+            token_id = self._whole_words.get(text)
+            return array("i", self._word_spans(text, 0) if token_id is None else (token_id, 0, len(text), 1)).tobytes()
+        place = 0
+        spans: list[int] = []
+        for word in PLAIN_WORD.findall(text):
+            spans += self._word_spans(word, place)
+            place += len(word)
+        return array("i", spans).tobytes()
+
+    def _spans_by_characters(self, chunk: str) -> bytes:
+        parts = [self._spelled[ord(character)] for character in chunk]
+        text = "".join(parts)
+        if DEPENDS in text:
+            return self._defined_spans(chunk)
+        # For each character of the text, the place in the chunk that it comes from.
+        sources = list(chain.from_iterable(map(repeat, range(len(chunk)), map(len, parts))))
+        place = 0
+        spans: list[int] = []
+        for word in text.split(" "):
+            if word:
+                spans += self._word_spans(word, place)
+            place += len(word) + 1
+        spans[1::4] = [sources[first] for first in spans[1::4]]
+        spans[2::4] = [sources[end - 1] + 1 for end in spans[2::4]]
+        return array("i", spans).tobytes()
+
+    def _word_spans(self, word: str, place: int) -> Sequence[int]:
+        """The quadruples of a word that begins at `place`."""
+        token_id = self._whole_words.get(word)
+        end = place + len(word)
+        if token_id is not None:
+            return (token_id, place, end, 1)
+        pieces = self._word_ids[word]
+        if len(pieces) == 1:
+            return (pieces[0], place, end, 1)
+        spans: list[int] = []
+        begins_word = 1
+        for piece in pieces:
+            end = place + self._token_lengths[piece]
+            spans += (piece, place, end, begins_word)
+            begins_word, place = 0, end
+        return spans
+
+    @cached_property
+    def _token_lengths(self) -> list[int]:
+        return [len(token.removeprefix(CONTINUATION)) for token in self._text_tokens.vocabulary.tokens]
+
+    def _ids_of_word(self, word: str) -> tuple[int, ...]:
+        """`split_into_pieces`, but trying only lengths that a token with the same first two characters has."""
+        unknown = (self._unknown_id,)
+        if len(word) > self._word_limit:
+            return unknown
+        pieces: list[int] = []
+        start, tokens, lengths = 0, self._beginnings, self._beginning_lengths
+        while start < len(word):
+            for length in lengths.get(word[start : start + 2], ONE_CHARACTER):
+                # Past the word's end this is the whole rest, whatever its length.
+                token_id = tokens.get(word[start : start + length])
+                if token_id is not None:
+                    pieces.append(token_id)
+                    start += length
+                    break
+            else:
+                return unknown
+            tokens, lengths = self._continuations, self._continuation_lengths
+        return tuple(pieces)
+
+    def _spell_character(self, character: str) -> str:
+        """What the character alone becomes, with spaces round it where it is a word by itself."""
+        flavor, normalizer = self._text_tokens.flavor, self._text_tokens.normalizer
+        code = ord(character)
+        if code not in flavor.changed and code not in flavor.lower_case and character not in self._first_characters:
+            return f" {character} " if normalizer.spaces_cjk and code in flavor.cjk else character
+        if character in self._first_characters or (character == "Σ" and normalizer.has_final_sigma):
+            return DEPENDS
+        normalised = normalizer(character)
+        if normalizer.strips_accents and any(ord(c) in flavor.ordered for c in normalised):
+            # A mark that is not deleted with the accents: decomposition may put it before or behind others.
+            return DEPENDS
+        return "".join([f" {c} " if ord(c) in flavor.punctuation else c for c in normalised])
+
+    def _defined_ids(self, chunk: str) -> tuple[int, ...]:
+        return tuple([token.id for token in self._text_tokens(chunk)])
+
+    def _defined_spans(self, chunk: str) -> bytes:
+        return spans_of_tokens(self._text_tokens(chunk))
+
+
+def spans_of_tokens(tokens: Sequence[Token]) -> bytes:
+    """The tokens in the form of `ChunkSpelling.spans`."""
+    spans = array("i")
+    word_before = -1
+    for token_id, start, end, word in tokens:
+        spans.extend((token_id, start, end, word - word_before))
+        word_before = word
+    return spans.tobytes()
+
+
+def _lengths_by_beginning(tokens: dict[str, int]) -> dict[str, list[int]]:
+    """For every two characters that a token begins with, the lengths to try, the longest first and 1 at the end."""
+    lengths: dict[str, list[int]] = {}
+    for beginning, length in sorted({(token[:2], len(token)) for token in tokens}, reverse=True):
+        lengths.setdefault(beginning, []).append(length)
+    for beginning, known in lengths.items():
+        if len(beginning) == 2:
+            known.append(1)
+    return lengths

@@ -1,0 +1,45 @@
+"""Texts that are easy to get wrong, the same in every run: what the live comparisons and the recorded expectations use."""
+
+import random
+import unicodedata
+from itertools import product
+
+CODE_POINTS = [code_point for code_point in range(0x110000) if not 0xD800 <= code_point < 0xE000]
+FORMS = ("{0}", "a{0}b", "{0}{0}")
+"""Alone, between letters, doubled."""
+
+# Blocks of Unicode begin at multiples of 16, most of them at multiples of 128.
+BLOCKS = [
+    block
+    for block in (CODE_POINTS[start : start + 128] for start in range(0, len(CODE_POINTS), 128))
+    if any(unicodedata.category(chr(code_point)) not in ("Cn", "Co") for code_point in block)
+]
+WHITESPACE = list(" \t\n\r\v\f\x1c\x1f\x85\xa0\u1680\u2003\u2028\u2029\u202f\u205f\u3000\u200b\ufeff")
+MARKS = list(
+    "\u0300\u0301\u0316\u0323\u0327\u0334\u0345\u05b0\u064b\u093c\u0f71\u0f72\u302e\u302f\u1dce\u20dd\U0001d165\U0001d16d"
+)
+EMOJI = ["👩‍👩‍👧", "🇩🇪", "❤️", "5️⃣", "👍🏽", "🏴\U000e0067\U000e0062\U000e007f", "😀", "\u200d", "\ufe0f"]
+SPECIAL = ["[MASK]", "[SEP]", "[CLS]", "[PAD]", "[UNK]", "[mask]", "[MA", "SK]", "[[MASK]]", "##s", "##"]
+CASES = list("ΣςσİıßẞǅﬁKÅÉé가각漢字ñÑ") + ["e\u0301", "Σ ", "ΑΣ"]
+ORDINARY = ["the ", "cat", "s ", ".", "un", "affable ", "I'm ", "3.5%", "a", "e", " ", "Straße "]
+POOLS = (WHITESPACE, MARKS, EMOJI, SPECIAL, CASES, ORDINARY)
+
+
+def random_texts(count: int, seed: int = 2018) -> list[str]:
+    """Texts mixed from one to six of the pools above and blocks of Unicode, of up to 130 parts."""
+    source = random.Random(seed)
+    texts = []
+    for _ in range(count):
+        chosen = [
+            source.choice(POOLS) if source.random() < 0.6 else list(map(chr, source.choice(BLOCKS)))
+            for _ in range(source.randint(1, 6))
+        ]
+        length = source.choice((1, 2, 5, 12, 30, 130))
+        texts.append("".join(source.choice(source.choice(chosen)) for _ in range(length)))
+    return texts
+
+
+def code_point_texts(code_points: list[int], size: int = 64) -> list[str]:
+    """Every code point in every form, with spaces between: few long texts take less time than millions of short ones."""
+    parts = [form.format(chr(code_point)) for code_point, form in product(code_points, FORMS)]
+    return [" ".join(parts[start : start + size]) for start in range(0, len(parts), size)]
