@@ -65,9 +65,11 @@ class BatchMaker:
         if options.max_length < special_count:
             raise TokenizerError(f"max_length={options.max_length} does not hold the {special_count} special tokens of a row")
         length = options.max_length - special_count
-        if options.stride > length:
+        # Said whether or not a text is cut, as the `tokenizers` library says it: by the tokens that a single text has.
+        most = options.max_length - (2 if options.add_special_tokens else 0)
+        if options.stride > most:
             raise TokenizerError(
-                f"stride={options.stride} has to be smaller than the {length} tokens that a row takes from texts; use a smaller "
+                f"stride={options.stride} has to be smaller than the {most} tokens that a row takes from texts; use a smaller "
                 "stride or a larger max_length"
             )
         return Truncation(

@@ -41,8 +41,8 @@ def joined_tokens(tokens: Iterable[str], clean_up_tokenization_spaces: bool | No
 def covered_text(text: str, offset_mapping: object) -> str:
     """The part of `text` from the first to the last character that tokens with these offsets come from.
 
-    `offset_mapping` holds pairs of whole numbers, [tokens, 2]. Offsets (0, 0) of special tokens and padding are passed over; of nothing else the result is "". Raises TokenizerError
-    for offsets that are no pairs of places in the text.
+    `offset_mapping` holds pairs of whole numbers, [tokens, 2]. Offsets (0, 0) of special tokens and padding are passed
+    over; of nothing else the result is "". Raises TokenizerError for offsets that are no pairs of places in the text.
     """
     offsets = np.asarray(offset_mapping)
     if offsets.size == 0:

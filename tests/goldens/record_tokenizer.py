@@ -1,48 +1,74 @@
-"""Records tests/goldens/tokenizer_ids.json: the reference tokenizer's ids for texts that are easy to get wrong.
+"""Records tests/goldens/tokenizer_hf.json: what the `tokenizers` library makes of texts that are easy to get wrong.
 
-    python tests/goldens/record_tokenizer.py FOLDER
+    python tests/goldens/record_tokenizer.py
 
-FOLDER holds the vocab.txt of the uncased 30,522 tokens. Needs the extra `reference`; the test that reads the file
-does not.
+Needs the extra `reference`; the tests that read the file do not.
 """
 
-import json
+import random
 import sys
+from itertools import product
 from pathlib import Path
 
 import tokenizers
-import transformers
-from transformers import BertTokenizer
 
-TARGET = Path(__file__).parent / "tokenizer_ids.json"
+sys.path.insert(0, str(Path(__file__).parent.parent / "tokenizer"))
+from every_combination import reference_rows
+from hostile_texts import HAND_PICKED, hostile_vocabulary, random_texts
+from reference_tokenizer import reference_tokenizer
+from row_combinations import MAX_LENGTHS, PADDINGS, PAIRS, SINGLES, STRIDES, small_tokenizer
+from stored_answers import SETTINGS, code_point_blocks, digest, digests_of_code_points, random_groups, write
 
-TEXTS = [
-    "The quick brown fox's jump, isn't it?",
-    "Crème BRÛLÉE naïve Ångström İstanbul",
-    "ΟΔΥΣΣΕΥΣ Σίσυφος straße ǅ ﬁ",
-    "東京は日本の首都 \U0002b820\U0002b920\U0002f800 ㍿",
-    "한국어 가각 वर्ण عَرَبِيّ עִבְרִית",
-    "🙂 👩‍👩‍👧 🇩🇪 ❤️ 5️⃣",
-    "a [MASK] b[MASK]c [mask] [[SEP]] [CLS]",
-    "x" * 100 + " " + "x" * 101 + " " + "é" * 100 + " " + "e\u0301" * 100,
-    "tab\tline\nreturn\rfeed\x0bform\x0cunit\x1fnext\x85zero\x00replacement\ufffdend",
-    "nbsp\xa0ideographic\u3000zero\u200bwidth soft\xadhyphen bom\ufeff private\ue000 line\u2028separator",
-    "$1,000.00 + 5% = x^2 `code` ~ < > | — – “quoted” …。、",
-    "e\u0327\u0301\u0323 \u0344 \u0958 \u1e69 \u212b \u2126 \U0001d15e \U00011938 \u302e\u0334",
-]
-SETTINGS = [{"do_lower_case": True}, {"do_lower_case": False}, {"do_lower_case": True, "strip_accents": False}]
+COMBINATIONS = 100
+MOST_ROWS = 12
 
 
 def main() -> None:
-    """Records the ids of every text under every setting."""
-    vocabulary = str(Path(sys.argv[1]) / "vocab.txt")
-    rows = []
+    """Records texts with all that is known of their tokens, digests of many more, and rows of pairs."""
+    ids = {token: token_id for token_id, token in enumerate(hostile_vocabulary())}
+    rows: list[dict[str, object]] = []
+    random_digests, code_point_digests = [], []
     for settings in SETTINGS:
-        tokenizer = BertTokenizer(vocabulary, **settings)
-        rows += [{"settings": settings, "text": text, "ids": tokenizer(text)["input_ids"]} for text in TEXTS]
-    recorded = {"tokenizers": tokenizers.__version__, "transformers": transformers.__version__, "rows": rows}
-    lines = json.dumps(recorded, ensure_ascii=True, indent=None).replace('{"settings"', '\n{"settings"')
-    TARGET.write_text(lines + "\n", encoding="utf-8")
+        reference = reference_tokenizer(ids, lower_case=settings["do_lower_case"], strip_accents=settings.get("strip_accents"))
+
+        def answers(texts, reference=reference):
+            return [[row.ids, row.offsets, row.word_ids, row.special_tokens_mask] for row in reference.encode_batch(texts)]
+
+        texts = HAND_PICKED + random_texts(30, seed=11)
+        rows += [{"settings": settings, "text": text, "answer": answers([text])[0]} for text in texts]
+        random_digests.append("".join(digest(answers, group) for group in random_groups()))
+        code_point_digests.append("".join(digests_of_code_points(answers, code_point_blocks())))
+    write(
+        "tokenizer_hf.json",
+        rows,
+        tokenizers=tokenizers.__version__,
+        random_digests=random_digests,
+        code_point_digests=code_point_digests,
+        combinations=combinations(),
+    )
+
+
+def combinations() -> list[dict[str, object]]:
+    """Rows of single texts and pairs under options drawn by chance, those without an error."""
+    reference = reference_tokenizer(small_tokenizer().vocabulary.ids)
+    source = random.Random(5)
+    strategies = list(product(("longest_first", "only_first", "only_second"), ("right", "left")))
+    recorded: list[dict[str, object]] = []
+    while len(recorded) < COMBINATIONS:
+        samples = source.sample(source.choice((SINGLES, PAIRS)), 2)
+        strategy, side = source.choice(strategies)
+        options = source.choice(PADDINGS) | {
+            "truncation": strategy,
+            "truncation_side": side,
+            "max_length": source.choice(MAX_LENGTHS),
+            "stride": source.choice(STRIDES),
+            "add_special_tokens": source.random() < 0.7,
+        }
+        rows = reference_rows(reference, samples, options)
+        # A row over the length is the library's answer where a text gets none of it: one of the differences.
+        if rows is not None and max(map(len, rows["input_ids"])) <= options["max_length"] and len(rows["input_ids"]) <= MOST_ROWS:
+            recorded.append({"samples": samples, "options": options, "rows": rows})
+    return recorded
 
 
 if __name__ == "__main__":

@@ -9,29 +9,15 @@ import sys
 from itertools import product
 from typing import Any
 
-from reference_tokenizer import SPECIAL_TOKENS, as_rows, reference_tokenizer
+from reference_tokenizer import as_rows, reference_tokenizer
+from row_combinations import MAX_LENGTHS, PADDINGS, PAIRS, SINGLES, STRIDES, our_rows, small_tokenizer
 
-from minibert.errors import TokenizerError
-from minibert.tokenizer import Tokenizer, TokenizerSettings
-
-LONGEST = 20
-WORDS = [f"w{chr(97 + place)}" for place in range(LONGEST)]
-FIRSTS = [" ".join(WORDS[:length]) for length in range(LONGEST + 1)]
-SINGLES = [(first, None) for first in FIRSTS]
-PAIRS = list(product(FIRSTS, FIRSTS))
-MAX_LENGTHS = (2, 3, 4, 5, 6, 7, 8, 10, 13, 16, 19, 22, 23)
-STRIDES = (0, 1, 2, 7)
-PADDINGS: list[dict[str, Any]] = [
-    {"padding": False},
-    {"padding": "longest", "padding_side": "left"},
-    {"padding": "max_length", "padding_side": "right"},
-]
+from minibert.tokenizer import Tokenizer
 
 
 def main() -> None:
     """Prints each difference, and at the end how many rows were compared."""
-    tokens = [*SPECIAL_TOKENS, *WORDS]
-    ours = Tokenizer(tokens, TokenizerSettings(model_max_length=512))
+    ours = small_tokenizer()
     reference = reference_tokenizer(ours.vocabulary.ids)
     # The library tells the world of every stride that it panics at, and panics faster on one thread.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -76,17 +62,6 @@ def is_known_difference(expected: dict[str, Any] | None, options: dict[str, Any]
     if expected is None:
         return not options["add_special_tokens"] and options["stride"] > options["max_length"] - 2
     return max(map(len, expected["input_ids"])) > options["max_length"]
-
-
-def our_rows(ours: Tokenizer, samples: list[tuple[str, str | None]], options: dict[str, Any]) -> dict[str, Any] | None:
-    """Our rows; None for an error."""
-    firsts = [first for first, _ in samples]
-    seconds = None if samples[0][1] is None else [second for _, second in samples]
-    wanted = ("special_tokens_mask", "offsets_mapping", "word_ids", "overflowing_tokens")
-    try:
-        return ours(firsts, seconds, return_tensors=None, **dict.fromkeys((f"return_{key}" for key in wanted), True), **options)
-    except TokenizerError:
-        return None
 
 
 def reference_rows(reference: Any, samples: list[tuple[str, str | None]], options: dict[str, Any]) -> dict[str, Any] | None:

@@ -20,8 +20,24 @@ MARKS = list(
 )
 EMOJI = ["👩‍👩‍👧", "🇩🇪", "❤️", "5️⃣", "👍🏽", "🏴\U000e0067\U000e0062\U000e007f", "😀", "\u200d", "\ufe0f"]
 SPECIAL = ["[MASK]", "[SEP]", "[CLS]", "[PAD]", "[UNK]", "[mask]", "[MA", "SK]", "[[MASK]]", "##s", "##"]
-CASES = list("ΣςσİıßẞǅﬁKÅÉé가각漢字ñÑ") + ["e\u0301", "Σ ", "ΑΣ"]
+CASES = [*"ΣςσİıßẞǅﬁKÅÉé가각漢字ñÑ", "e\u0301", "Σ ", "ΑΣ"]
 ORDINARY = ["the ", "cat", "s ", ".", "un", "affable ", "I'm ", "3.5%", "a", "e", " ", "Straße "]
+HAND_PICKED = [
+    "",
+    " \t\n",
+    "The quick brown fox's jump, isn't it?",
+    "Crème BRÛLÉE naïve Ångström İstanbul",
+    "ΟΔΥΣΣΕΥΣ Σίσυφος ΑΣ'Α Σ ΑΣ. straße ǅ ﬁ",
+    "東京は日本の首都 \U0002b820\U0002b920\U0002f800 ㍿",
+    "한국어 가각 वर्ण عَرَبِيّ עִבְרִית ไทย",
+    "🙂 👩‍👩‍👧 🇩🇪 ❤️ 5️⃣",
+    "a [MASK] b[MASK]c [mask] [[SEP]] [CLS]",
+    "x" * 100 + " " + "x" * 101 + " " + "é" * 100 + " " + "e\u0301" * 100 + " " + "x" * 200 + " " + "x" * 201,
+    "tab\tline\nreturn\rfeed\x0bform\x0cunit\x1fnext\x85zero\x00replacement\ufffdend",
+    "nbsp\xa0ideographic\u3000zero\u200bwidth soft\xadhyphen bom\ufeff private\ue000 line\u2028separator",
+    "$1,000.00 + 5% = x^2 `code` ~ < > | — – “quoted” …。、 \u166d \u2e43 \U0001e95e",
+    "e\u0327\u0301\u0323 \u0344 \u0958 \u1e69 \u212b \u2126 \U0001d15e \U00011938 \u302e\u0334 \u1dfb \u1b34a",
+]
 POOLS = (WHITESPACE, MARKS, EMOJI, SPECIAL, CASES, ORDINARY)
 
 
@@ -43,3 +59,11 @@ def code_point_texts(code_points: list[int], size: int = 64) -> list[str]:
     """Every code point in every form, with spaces between: few long texts take less time than millions of short ones."""
     parts = [form.format(chr(code_point)) for code_point, form in product(code_points, FORMS)]
     return [" ".join(parts[start : start + size]) for start in range(0, len(parts), size)]
+
+
+def hostile_vocabulary() -> list[str]:
+    """A vocabulary that spells most scripts letter by letter, so that no difference hides behind [UNK]."""
+    characters = [chr(code_point) for code_point in range(0x21, 0x3100) if chr(code_point).strip()]
+    words = ["the", "cat", "##able", "un", "aff", "##aff", "unaff", "##ing", "東", "京", "가", "##가", "ไทย"]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{character}" for character in characters), *words]
+    return list(dict.fromkeys(tokens))

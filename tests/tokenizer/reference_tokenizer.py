@@ -1,10 +1,10 @@
 """The reference: BERT's tokenizer out of the parts of the compiled `tokenizers` library, and its answers in our form."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from row_combinations import SPECIAL_TOKENS
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors
-
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def reference_tokenizer(
@@ -38,3 +38,11 @@ def as_rows(encodings: list[Encoding]) -> dict[str, list[Any]]:
         "word_ids": [row.word_ids for row in rows],
         "overflow_to_sample_mapping": samples,
     }
+
+
+def different_texts(ours: Any, reference: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """The places of the texts of which ours gives other ids, offsets or words than the reference."""
+    found = ours(texts, padding=False, return_offsets_mapping=True, return_word_ids=True, return_tensors=None)
+    rows = zip(found["input_ids"], found["offset_mapping"], found["word_ids"], strict=True)
+    expected = [(encoding.ids, encoding.offsets, encoding.word_ids) for encoding in reference.encode_batch(texts)]
+    return [place for place, (row, answer) in enumerate(zip(rows, expected, strict=True)) if row != answer]

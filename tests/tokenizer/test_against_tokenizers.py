@@ -1,14 +1,12 @@
-"""The ids against those of transformers' BertTokenizer, which is the compiled `tokenizers` library, live."""
+"""The tokens against those of transformers' BertTokenizer, which is the compiled `tokenizers` library, live."""
 
-import random
 import subprocess
 import sys
-from itertools import product
 from pathlib import Path
 
 import pytest
+from hostile_texts import CODE_POINTS
 
-from minibert.errors import TokenizerError
 from minibert.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.reference
@@ -18,25 +16,6 @@ SETTINGS = [
     {"do_lower_case": False},
     {"do_lower_case": True, "strip_accents": False},
     {"do_lower_case": False, "strip_accents": True, "tokenize_chinese_chars": False},
-]
-CODE_POINTS = [code_point for code_point in range(0x110000) if not 0xD800 <= code_point < 0xE000]
-ORDINARY = [chr(code_point) for code_point in (*range(0x20, 0x7F), *range(0xA0, 0x250), *range(0x300, 0x370))]
-ODD = [
-    " ",
-    "[MASK]",
-    "[SEP]",
-    "[mask]",
-    "##s",
-    "漢",
-    "가",
-    "Σ",
-    "İ",
-    "\u302e",
-    "\u0334",
-    "\U0001e944",
-    "\u200d",
-    "\xa0",
-    "\0",
 ]
 
 
@@ -48,20 +27,24 @@ def both(request: pytest.FixtureRequest, minilm_folder: Path):
     return reference, Tokenizer.from_folder(minilm_folder, **request.param)
 
 
-def random_text(source: random.Random) -> str:
-    kinds = [ORDINARY, ODD, ["a", "e", " "], None]
-    chosen = source.sample(kinds, source.randint(1, 4))
-    length = source.choice((1, 5, 30, 130))
-    pools = [source.choice(chosen) for _ in range(length)]
-    return "".join(chr(source.choice(CODE_POINTS)) if pool is None else source.choice(pool) for pool in pools)
+def run(program: str, *arguments: str) -> str:
+    """What a program of this folder prints; `arguments` are its own."""
+    path = Path(__file__).parent / program
+    return subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def test_random_unicode_has_the_references_ids(both):
-    reference, ours = both
-    source = random.Random(2018)
-    texts = [random_text(source) for _ in range(1000)]
-    different = [text for text in texts if ours(text)["input_ids"][0].tolist() != reference(text)["input_ids"]]
+def test_random_texts_have_the_references_tokens(minilm_folder: Path):
+    assert run("many_random_texts.py", str(minilm_folder)) == "400000 compared\n"
+
+
+def test_every_code_point_has_the_references_tokens(minilm_folder: Path):
+    assert run("every_code_point.py", str(minilm_folder)) == f"{6 * len(CODE_POINTS)} compared\n"
+
+
+def test_every_combination_of_lengths_and_options_has_the_references_rows():
+    *different, compared = run("every_combination.py").splitlines()
     assert different == []
+    assert int(compared.removesuffix(" compared")) > 700_000
 
 
 @pytest.mark.parametrize(
@@ -83,31 +66,69 @@ def test_hand_picked_texts_and_pairs_have_the_references_arrays(both, text: str,
     assert found == dict(reference(text, second))
 
 
-def test_every_code_point_is_normalised_and_split_as_by_the_reference():
-    program = Path(__file__).parent / "every_code_point.py"
-    result = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
-    assert result.stdout == f"{12 * len(CODE_POINTS)} compared\n"
+WINDOWS = {"truncation": True, "max_length": 12, "stride": 3, "return_overflowing_tokens": True}
 
 
-@pytest.mark.parametrize("strategy", ["longest_first", "only_first", "only_second"])
-@pytest.mark.parametrize("special", [True, False])
-def test_truncation_is_the_references(minilm_folder: Path, strategy: str, special: bool):
-    from transformers import BertTokenizer
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"truncation": "only_second", "max_length": 15},
+        {"padding": "max_length", "max_length": 40, "padding_side": "left"},
+        {"return_offsets_mapping": True, "return_special_tokens_mask": True},
+        {"return_offsets_mapping": True, **WINDOWS},
+        {"add_special_tokens": False},
+    ],
+    ids=str,
+)
+def test_a_call_has_the_keys_and_values_of_transformers(both, options: dict):
+    reference, ours = both
+    texts = ["The bank raised rates.", "A river bank, ISN'T it? Crème.", "a"]
+    pairs = ["They rose.", "It is [MASK] naïve 東京.", "b c d e f g h i j k l"]
+    for pair in (None, pairs) if options.get("truncation") != "only_second" else (pairs,):
+        expected = reference(texts, pair, **options)
+        assert ours(texts, pair, return_tensors=None, **({"padding": False} | options)) == dict(expected)
+        words = ours(texts, pair, return_tensors=None, return_word_ids=True, **({"padding": False} | options))["word_ids"]
+        assert words == [expected.word_ids(row) for row in range(len(words))]
 
-    reference = BertTokenizer(str(minilm_folder / "vocab.txt"))
-    ours = Tokenizer.from_folder(minilm_folder)
-    # transformers drops an empty second text, which has a test of its own: here it is None or has a word.
-    for first, second, max_length in product(range(6), (None, 1, 2, 3, 4, 5), range(3, 14)):
-        text, pair = "a " * first, None if second is None else "b " * second
-        options = {"truncation": strategy, "max_length": max_length, "add_special_tokens": special}
-        try:
-            expected = dict(reference(text, pair, **options))
-        except Exception as problem:
-            assert "Truncation error" in str(problem)
-            with pytest.raises(TokenizerError):
-                ours(text, pair, **options)
-            continue
-        assert {name: array[0].tolist() for name, array in ours(text, pair, **options).items()} == expected
+
+@pytest.mark.parametrize("options", [{}, WINDOWS])
+def test_words_have_the_values_of_transformers(both, options: dict):
+    reference, ours = both
+    texts = [["The", "bank's", "", "raised", "\u200b", "rates."], ["Crème", "BRÛLÉE", "東京", "[MASK]!", "two words"]]
+    pairs = [["They", "rose."], ["unaffable"]]
+    for pair in (None, pairs):
+        given = {"is_split_into_words": True, "return_offsets_mapping": True, **options}
+        expected = reference(texts, pair, **given)
+        found = ours(texts, pair, padding=False, return_tensors=None, return_word_ids=True, **given)
+        words = found.pop("word_ids")
+        assert found == dict(expected)
+        assert words == [expected.word_ids(row) for row in range(len(words))]
+
+
+def test_ids_are_decoded_as_by_transformers(both):
+    reference, ours = both
+    for text in ("Hello, world! It's John's; isn't it? I ' m . They 're", "##s a ' b do not [MASK] 3.5%", ""):
+        ids = ours.encode(text)
+        for skip in (True, False):
+            assert ours.decode(ids, skip_special_tokens=skip) == reference.decode(ids, skip_special_tokens=skip)
+            cleaned = {"skip_special_tokens": skip, "clean_up_tokenization_spaces": True}
+            assert ours.decode(ids, **cleaned) == reference.decode(ids, **cleaned)
+
+
+def test_added_special_tokens_and_saved_folders_open_in_transformers(both, tmp_path: Path):
+    from tokenizers import Tokenizer as Compiled
+    from transformers import AutoTokenizer
+
+    ours = both[1]
+    added = Tokenizer(ours.vocabulary, ours.settings)
+    added.add_special_tokens(["[E1]", "<e 2>"])
+    added.save(tmp_path)
+    text = "the [E1] CRÈME<e 2>x [E2] 東京 [MASK]"
+    reference, compiled = AutoTokenizer.from_pretrained(str(tmp_path)), Compiled.from_file(str(tmp_path / "tokenizer.json"))
+    assert reference(text)["input_ids"] == compiled.encode(text).ids == added.encode(text)
+    assert Tokenizer.load(tmp_path).encode(text) == added.encode(text)
+    assert reference.model_max_length == added.model_max_length
 
 
 def test_batches_are_padded_as_by_the_reference(minilm_folder: Path):
