@@ -17,7 +17,10 @@ from minibert.errors import MinibertError
 MAX_DEPTH = 64
 MAX_NUMBER_LENGTH = 400
 # Strings are skipped possessively, so that an unterminated one costs linear time.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_ALL_BUT_BRACKETS = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++)++', re.DOTALL)
+# Only then do the checks of every number and every string have something to find; both may be false alarms.
+_LONG_WHOLE_NUMBER = re.compile(rf"[0-9]{{{MAX_NUMBER_LENGTH}}}")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json_object(path: Path, *, error: type[MinibertError], max_bytes: int = 64 << 20) -> dict[str, Any]:
@@ -87,15 +90,15 @@ def parse_json(data: bytes, where: str, *, error: type[MinibertError]) -> Any:
     except UnicodeDecodeError as problem:
         raise refuse(f"byte {problem.start} is not UTF-8") from None
     depth = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token.group(), 0)
+    for bracket in _ALL_BUT_BRACKETS.sub("", text):
+        depth += 1 if bracket in "[{" else -1
         if depth > MAX_DEPTH:
             raise refuse(f"nesting deeper than {MAX_DEPTH} levels")
     try:
         value = json.loads(
             text,
             object_pairs_hook=unique_keys,
-            parse_int=whole_number,
+            parse_int=whole_number if "-0" in text or _LONG_WHOLE_NUMBER.search(text) else None,
             parse_float=finite_number,
             parse_constant=no_constant,
         )
@@ -103,6 +106,8 @@ def parse_json(data: bytes, where: str, *, error: type[MinibertError]) -> Any:
         raise refuse(f"{problem.msg} at line {problem.lineno}, column {problem.colno}") from None
     except RecursionError:
         raise refuse("nesting too deep") from None
+    if not _ESCAPED_SURROGATE.search(text):
+        return value
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:

@@ -28,6 +28,8 @@ class BatchOptions:
     return_special_tokens_mask: bool = False
     return_offsets_mapping: bool = False
     return_word_ids: bool = False
+    return_token_type_ids: bool = True
+    return_attention_mask: bool = True
     return_tensors: str | None = "np"
 
 

@@ -13,8 +13,10 @@ from minibert.tokenizer.rows import FlatRows, Row, Tokens, common_width, lay_out
 from minibert.tokenizer.settings import TokenizerSettings
 from minibert.tokenizer.truncation import Truncation, Window, row_windows
 
-# The keys of a batch that are there when they are asked for.
+# The keys of a batch besides input_ids, and the options that ask for them.
 OPTIONAL_KEYS = {
+    "token_type_ids": "return_token_type_ids",
+    "attention_mask": "return_attention_mask",
     "special_tokens_mask": "return_special_tokens_mask",
     "offset_mapping": "return_offsets_mapping",
     "word_ids": "return_word_ids",
@@ -35,6 +37,14 @@ class BatchMaker:
     def __call__(self, text: object, text_pair: object, given: BatchOptions, settings: TokenizerSettings) -> dict[str, Any]:
         """The batch, with the options as the caller gave them; the settings say the rest."""
         options = checked_options(given, settings)
+        flat, samples = self._flat_rows(text, text_pair, options)
+        batch = self._batch(flat, samples, options)
+        if options.return_overflowing_tokens:
+            batch["overflow_to_sample_mapping"] = np.array(samples, np.int32) if options.return_tensors else samples
+        return batch
+
+    def _flat_rows(self, text: object, text_pair: object, options: BatchOptions) -> tuple[FlatRows, list[int]]:
+        """The rows, and for each the place of its text in the batch."""
         parts = words_and_pairs if options.is_split_into_words else texts_and_pairs
         first_texts, second_texts = parts(text, text_pair)
         special_count = 0 if not options.add_special_tokens else 2 if second_texts is None else 3
@@ -53,11 +63,7 @@ class BatchMaker:
             rows += new
             samples += [place] * len(new)
         keys = [key for key, option in OPTIONAL_KEYS.items() if getattr(options, option)]
-        flat = lay_out(rows, self._special_ids if options.add_special_tokens else None, keys)
-        batch = self._batch(flat, samples, options)
-        if options.return_overflowing_tokens:
-            batch["overflow_to_sample_mapping"] = np.array(samples, np.int32) if options.return_tensors else samples
-        return batch
+        return lay_out(rows, self._special_ids if options.add_special_tokens else None, keys), samples
 
     def _truncation(self, options: BatchOptions, special_count: int) -> Truncation | None:
         if not options.truncation or options.max_length is None:
@@ -86,7 +92,7 @@ class BatchMaker:
         if options.is_split_into_words:
             return self._tokens_of_words(texts, with_columns)
         if with_columns:
-            return [Tokens(*columns) for columns in self._remembered.columns(texts)]
+            return self._remembered.columns(texts)
         return [Tokens(self._remembered.ids(text, enough)) for text in texts]
 
     def _tokens_of_words(self, texts: Sequence[Sequence[str]], with_columns: bool) -> list[Tokens]:

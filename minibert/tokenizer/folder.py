@@ -27,7 +27,7 @@ from minibert.tokenizer.settings import (
     read_tokenizer_config,
 )
 from minibert.tokenizer.tokenizer_json import read_tokenizer_json
-from minibert.tokenizer.vocabulary import Vocabulary, read_vocabulary, trim_end
+from minibert.tokenizer.vocabulary import Vocabulary, read_tokens, read_vocabulary, trim_end
 
 
 def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabulary, TokenizerSettings]:
@@ -41,15 +41,16 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
     own = checked_settings(overrides, "the tokenizer's keyword arguments")
     values: dict[str, Any] = {}
     whole_tokens: list[WholeToken] = []
-    vocabulary = read_vocabulary(folder / "vocab.txt") if (folder / "vocab.txt").exists() else None
+    has_lines = (folder / "vocab.txt").exists()
     if (folder / "tokenizer.json").exists():
-        other, found, tokens = read_tokenizer_json(folder / "tokenizer.json")
-        if vocabulary is not None:
-            _check_same_tokens(vocabulary, other, folder)
-        vocabulary = other
+        vocabulary, found, tokens = read_tokenizer_json(folder / "tokenizer.json")
+        if has_lines:
+            _check_same_tokens(read_tokens(folder / "vocab.txt"), vocabulary, folder)
         values |= found
         whole_tokens += tokens
-    if vocabulary is None:
+    elif has_lines:
+        vocabulary = read_vocabulary(folder / "vocab.txt")
+    else:
         raise TokenizerError(f"{folder} has neither vocab.txt nor tokenizer.json; expected one of them beside the weights")
     for name, read in (
         ("special_tokens_map.json", read_special_tokens_map),
@@ -74,17 +75,17 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
     return vocabulary, settings
 
 
-def _check_same_tokens(vocabulary: Vocabulary, other: Vocabulary, folder: Path) -> None:
+def _check_same_tokens(lines: Sequence[str], vocabulary: Vocabulary, folder: Path) -> None:
     # vocab.txt loses the whitespace at a token's end, as in "##" + U+2028 of the Chinese vocabulary; tokenizer.json counts.
-    if len(vocabulary) != len(other):
+    if len(lines) != len(vocabulary):
         raise TokenizerError(
-            f"{folder}: vocab.txt has {len(vocabulary):,} tokens and tokenizer.json {len(other):,}; delete the one "
+            f"{folder}: vocab.txt has {len(lines):,} tokens and tokenizer.json {len(vocabulary):,}; delete the one "
             "that does not belong to the weights"
         )
-    for token_id, (token, other_token) in enumerate(zip(vocabulary.tokens, other.tokens, strict=True)):
-        if token != trim_end(other_token):
+    for token_id, (line, token) in enumerate(zip(lines, vocabulary.tokens, strict=True)):
+        if line != token and line != trim_end(token):
             raise TokenizerError(
-                f"{folder}: the id {token_id} is {token!r} in vocab.txt and {other_token!r} in tokenizer.json; delete "
+                f"{folder}: the id {token_id} is {line!r} in vocab.txt and {token!r} in tokenizer.json; delete "
                 "the one that does not belong to the weights"
             )
 

@@ -8,13 +8,12 @@ again. `chunk_spelling` has what happens to those that are new.
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
 
 from minibert.tokenizer.bounded_memory import BoundedMemory
 from minibert.tokenizer.chunk_spelling import ChunkSpelling
+from minibert.tokenizer.rows import Tokens
 from minibert.tokenizer.text_tokens import TextTokens
 
 # Python's str.split() cuts at these, where BERT deletes them, which joins what stands on both sides.
@@ -32,15 +31,6 @@ BLOCK = 1 << 15
 
 LAST_WHITESPACE = 0x3000
 """No code point above it is whitespace."""
-
-
-class TokenColumns(NamedTuple):
-    """The tokens of a text, an int32 array [tokens] for each field of `text_tokens.Token`."""
-
-    ids: Int32[np.ndarray, " tokens"]
-    starts: Int32[np.ndarray, " tokens"]
-    ends: Int32[np.ndarray, " tokens"]
-    words: Int32[np.ndarray, " tokens"]
 
 
 class RememberedTokens:
@@ -63,11 +53,16 @@ class RememberedTokens:
 
     def ids(self, text: str, enough: int | None = None) -> list[int]:
         """The ids of `text`; where it has more than `enough`, at least the first `enough` of them."""
+        known = self._ids
+        ids: list[int] = []
+        if enough is None and len(text) <= SEGMENT and self._chunks_stand_alone and text.isprintable():
+            # The most frequent case, without a detour.
+            for chunk in text.split():
+                ids += known[chunk]
+            return ids
         if not self._chunks_stand_alone:
             return [token.id for token in self._text_tokens(text)]
         size = SEGMENT if enough is None else min(SEGMENT, CHARACTERS_A_TOKEN * enough)
-        ids: list[int] = []
-        known = self._ids
         for segment in (text,) if len(text) <= size else self._segments(text, size):
             for chunk in self._chunks(segment):
                 ids += known[chunk]
@@ -75,20 +70,39 @@ class RememberedTokens:
                 break
         return ids
 
-    def columns(self, texts: Sequence[str]) -> list[TokenColumns]:
-        """For every text its ids, the raw characters of every token, and the number of its word."""
-        columns: list[TokenColumns] = []
+    def columns(self, texts: Sequence[str]) -> list[Tokens]:
+        """For every text its ids, the raw characters of every token, and the number of its word, as arrays."""
+        if not self._chunks_stand_alone:
+            return [self._defined_columns(text) for text in texts]
+        columns: list[Tokens] = []
         block: list[str] = []
         size = 0
         for text in texts:
             if block and size + len(text) > BLOCK:
                 columns += self._block_columns(block)
                 block, size = [], 0
-            block.append(text)
-            size += len(text)
+            if len(text) > BLOCK:
+                columns.append(self._long_columns(text))
+            else:
+                block.append(text)
+                size += len(text)
         return columns + self._block_columns(block) if block else columns
 
-    def _block_columns(self, texts: Sequence[str]) -> list[TokenColumns]:
+    def _defined_columns(self, text: str) -> Tokens:
+        tokens = np.array(self._text_tokens(text), np.int32).reshape(-1, 4)
+        return Tokens(tokens[:, 0], tokens[:, 1], tokens[:, 2], tokens[:, 3])
+
+    def _long_columns(self, text: str) -> Tokens:
+        parts: list[Tokens] = []
+        place, word_count = 0, 0
+        for segment in self._segments(text, BLOCK):
+            ids, starts, ends, words = map(np.asarray, self._block_columns([segment])[0])
+            parts.append(Tokens(ids, starts + place, ends + place, words + word_count))
+            place += len(segment)
+            word_count += int(words[-1]) + 1 if len(words) else 0
+        return Tokens(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def _block_columns(self, texts: Sequence[str]) -> list[Tokens]:
         # The texts become one, with whitespace between, whose chunks and characters are counted by NumPy.
         joined = "\n".join(texts)
         text_starts = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]])
@@ -107,7 +121,7 @@ class RememberedTokens:
         words = (words_before[1:] - 1 - np.repeat(words_before[edges[:-1]], np.diff(edges))).astype(np.int32)
         ids, starts, ends = tokens[:, 0], tokens[:, 1] + places, tokens[:, 2] + places
         return [
-            TokenColumns(ids[first:end], starts[first:end], ends[first:end], words[first:end])
+            Tokens(ids[first:end], starts[first:end], ends[first:end], words[first:end])
             for first, end in pairwise(edges.tolist())
         ]
 

@@ -17,7 +17,7 @@ NO_WORD = -1
 """Stands in arrays of words for special tokens and padding, where lists have None."""
 
 # Offsets within these bounds are made once, as one tuple each, for all lists that hold them.
-SHARED_STARTS, SHARED_LENGTHS = 512, 32
+SHARED_STARTS, SHARED_LENGTHS = 2048, 24
 
 
 class Tokens(NamedTuple):
@@ -60,7 +60,7 @@ def lay_out(rows: Sequence[Row], special_ids: tuple[int, int] | None, keys: Sequ
     """The rows with their special tokens: [CLS] first [SEP], or [CLS] first [SEP] second [SEP].
 
     `special_ids` are those of [CLS] and [SEP], or None for rows without them. The second text and its [SEP] have the
-    token type 1. `keys` are those of the optional columns that are wanted.
+    token type 1. `keys` are those of the columns that are wanted besides `input_ids`.
     """
     texts = [tokens for row in rows for tokens in row if tokens is not None]
     first_lengths = np.fromiter((len(row.first.ids) for row in rows), np.int64, len(rows))
@@ -80,8 +80,11 @@ def lay_out(rows: Sequence[Row], special_ids: tuple[int, int] | None, keys: Sequ
         ids[starts], ids[separators] = special_ids
         is_text[starts] = is_text[separators] = False
     ids[is_text] = _joined([text.ids for text in texts])
-    columns = {"input_ids": ids, "token_type_ids": _token_types(first_part, second_part)}
-    columns["attention_mask"] = np.ones(len(is_text), np.int32)
+    columns = {"input_ids": ids}
+    if "token_type_ids" in keys:
+        columns["token_type_ids"] = _token_types(first_part, second_part)
+    if "attention_mask" in keys:
+        columns["attention_mask"] = np.ones(len(is_text), np.int32)
     if "special_tokens_mask" in keys:
         columns["special_tokens_mask"] = (~is_text).astype(np.int32)
     if "offset_mapping" in keys:
@@ -125,16 +128,18 @@ def padded_arrays(rows: FlatRows, width: int, side: str, pad_token_id: int) -> d
 
 def lists(rows: FlatRows, width: int | None, side: str, pad_token_id: int) -> dict[str, list[list[Any]]]:
     """The rows as lists: of offsets tuples, of words None for special tokens; with a `width` filled up to it."""
-    edges = [0, *np.cumsum(rows.lengths).tolist()]
+    edges = list(pairwise([0, *np.cumsum(rows.lengths).tolist()]))
     result: dict[str, list[list[Any]]] = {}
     for key, column in rows.columns.items():
-        values = _offset_tuples(column) if key == "offset_mapping" else column.tolist()
         padding: object = PADDING.get(key, pad_token_id)
         if key == "word_ids":
-            values, padding = [None if word == NO_WORD else word for word in values], None
+            words = [None if word == NO_WORD else word for word in column.tolist()]
+            result[key], padding = [words[start:end] for start, end in edges], None
         elif key == "offset_mapping":
-            padding = (0, 0)
-        result[key] = [values[start:end] for start, end in pairwise(edges)]
+            tuples = _offset_tuples(column)
+            result[key], padding = [tuples[start:end].tolist() for start, end in edges], (0, 0)
+        else:
+            result[key] = [column[start:end].tolist() for start, end in edges]
         if width is not None:
             for row in result[key]:
                 filling = [padding] * (width - len(row))
@@ -153,13 +158,14 @@ def _token_types(first_part: np.ndarray, second_part: np.ndarray) -> Int32[np.nd
     return np.repeat(np.tile(np.array([0, 1], np.int32), len(first_part)), counts)
 
 
-def _offset_tuples(offsets: Int32[np.ndarray, "tokens 2"]) -> list[tuple[int, int]]:
-    starts, lengths = offsets[:, 0].astype(np.int64), offsets[:, 1] - offsets[:, 0]
+def _offset_tuples(offsets: Int32[np.ndarray, "tokens 2"]) -> np.ndarray:
+    """An array of tuples, as objects."""
+    starts, ends = offsets[:, 0].astype(np.int64), offsets[:, 1].astype(np.int64)
+    lengths = ends - starts
     shared = (starts < SHARED_STARTS) & (lengths < SHARED_LENGTHS)
-    tuples = _shared_offsets()[np.where(shared, starts * SHARED_LENGTHS + lengths, 0)].tolist()
+    tuples = _shared_offsets()[np.where(shared, starts * SHARED_LENGTHS + lengths, 0)]
     others = np.flatnonzero(~shared)
-    for place, (start, end) in zip(others.tolist(), offsets[others].tolist(), strict=True):
-        tuples[place] = (start, end)
+    tuples[others] = np.fromiter(zip(starts[others].tolist(), ends[others].tolist(), strict=True), object, len(others))
     return tuples
 
 

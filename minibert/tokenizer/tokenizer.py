@@ -108,6 +108,8 @@ class Tokenizer:
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
         return_word_ids: bool = False,
+        return_token_type_ids: bool = True,
+        return_attention_mask: bool = True,
         return_tensors: str | None = "np",
     ) -> dict[str, Any]:
         """The texts as a batch: int32 arrays [rows, tokens] `input_ids`, `token_type_ids` and `attention_mask`.
@@ -131,6 +133,7 @@ class Tokenizer:
           tokens and padding (in lists None). Words are counted as BERT splits them, or the caller has.
         - `return_special_tokens_mask`: `special_tokens_mask`, 1 for the special tokens added here and for padding, 0
           for all that stands in the text.
+        - `return_token_type_ids=False`, `return_attention_mask=False` leave those out.
         - `return_tensors`: "np" for arrays, None for lists, of unequal lengths with `padding=False`.
 
         Raises TokenizerError for an empty batch, for anything that is no text (with its place), for half of a
@@ -151,6 +154,8 @@ class Tokenizer:
             return_special_tokens_mask,
             return_offsets_mapping,
             return_word_ids,
+            return_token_type_ids,
+            return_attention_mask,
             return_tensors,
         )
         if text_pair is None and isinstance(text, str) and options == DEFAULT_OPTIONS:

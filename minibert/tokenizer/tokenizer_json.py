@@ -93,6 +93,8 @@ def _vocabulary(model: Mapping[str, object], path: Path) -> Vocabulary:
     ids = model.get("vocab")
     if not isinstance(ids, Mapping):
         raise TokenizerError(f"{path}: model.vocab is of the type {type(ids).__name__}; expected an object of tokens and ids")
+    if set(map(type, ids.values())) == {int} and list(ids.values()) == list(range(len(ids))):
+        return Vocabulary(ids, origin=str(path))
     tokens: dict[int, str] = {}
     for token, token_id in ids.items():
         if type(token_id) is not int or not 0 <= token_id < len(ids) or token_id in tokens:

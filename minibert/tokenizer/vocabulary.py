@@ -1,5 +1,6 @@
 """The vocabulary: tokens in the order of their ids, and the reader of vocab.txt, which has one token on each line."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHITESPACE_CHARACTERS = "".join(
     chr(code) for first, last in flavor_named("hf").whitespace.ranges for code in range(first, last + 1)
 )
+_WHITESPACE_AT_AN_END = re.compile("[{}](?:\n|\\Z)".format(_WHITESPACE_CHARACTERS.replace("\n", "")))
 
 
 class Vocabulary:
@@ -24,9 +26,9 @@ class Vocabulary:
 
     def __init__(self, tokens: Iterable[str], origin: str = "the vocabulary") -> None:
         self.tokens = tuple(tokens)
-        self.ids: dict[str, int] = {}
-        for token_id, token in enumerate(self.tokens):
-            first = self.ids.setdefault(token, token_id)
+        self.ids = {token: token_id for token_id, token in enumerate(self.tokens)}
+        for token_id, token in enumerate(self.tokens) if len(self.ids) < len(self.tokens) else ():
+            first = self.tokens.index(token)
             if first != token_id:
                 raise TokenizerError(
                     f"{origin} holds the token {token!r} twice, on lines {first + 1} and {token_id + 1}, but each "
@@ -40,14 +42,18 @@ class Vocabulary:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    r"""The vocabulary in a vocab.txt: the token on line n (from 0) has the id n.
+    """The vocabulary in a vocab.txt; raises TokenizerError as `read_tokens` and `Vocabulary` do."""
+    return Vocabulary(read_tokens(path), origin=str(path))
+
+
+def read_tokens(path: Path) -> list[str]:
+    r"""The tokens in a vocab.txt: the one on line n (from 0) has the id n.
 
     Lines end in "\n" alone or in "\r\n". No other character ends one: some published vocabularies have U+2028 as a
     token, and a reader that breaks the line there shifts every id that follows. Whitespace at a line's end is cut
     off, as the `tokenizers` library does; a line of nothing else keeps it, so that two such tokens stay different.
 
-    Raises TokenizerError for a missing file, a file that is not UTF-8 or begins with a byte order mark, and for a
-    token that comes twice.
+    Raises TokenizerError for a missing file, a file that is not UTF-8 or begins with a byte order mark.
     """
     data = read_regular_file(path, error=TokenizerError, max_bytes=MAX_VOCABULARY_BYTES)
     if data.startswith(BYTE_ORDER_MARK):
@@ -55,12 +61,13 @@ def read_vocabulary(path: Path) -> Vocabulary:
             f"{path} begins with a byte order mark, which would become part of its first token; save it as UTF-8 without one"
         )
     try:
-        lines = data.decode("utf-8").split("\n")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise TokenizerError(f"{path} is not UTF-8 at byte {problem.start}; expected one token on each line, in UTF-8") from None
+    lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
-    return Vocabulary((trim_end(line) for line in lines), origin=str(path))
+    return [trim_end(line) for line in lines] if _WHITESPACE_AT_AN_END.search(text) else lines
 
 
 def trim_end(line: str) -> str:

@@ -22,7 +22,7 @@ MARKS = ["\u302e", "##\u302e", "e.G", "\u1100\u1161", "##\u1100\u1161", "x" * 12
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *WORDS, *MARKS])
 
 # Besides what is ordinary: what is deleted, spaced, decomposed, moved by sorting, lower-cased by its neighbours.
-ORDINARY = ["a", "b", "ab", ".", "漢", "[MASK]", "[mask]", " ", "\n", "\u2003", "'", "e.G", "aab"]
+ORDINARY = ["a", "b", "ab", ".", "漢", "[MASK]", "[mask]", " ", "\n", "\u2003", "'", "e.G", "aab", "two words"]
 ODD = ["É", "e\u0301", "\0", "\u302e", "\u0323", "\u0334", "Σ", "α", "가", "\u200d", "\U0001d15e", "\ue000"]
 PARTS = st.sampled_from([*ORDINARY, *ODD, *DELETED_WHITESPACE])
 TEXTS = st.lists(PARTS | st.characters(exclude_categories=["Cs"])).map("".join)
@@ -104,9 +104,11 @@ def test_every_code_point_that_splits_a_string_is_whitespace_or_deleted(flavor: 
 
 
 def test_a_special_token_with_a_space_inside_is_found():
-    remembered = RememberedTokens(text_tokens(mask_token="two words"))
+    definition = text_tokens(mask_token="two words")
+    remembered = RememberedTokens(definition)
     assert remembered.ids("a two words b") == [VOCABULARY.ids[token] for token in ("a", "two words", "b")]
-    assert columns(remembered, ["a two words b", ""])[1] == []
+    assert columns(remembered, ["a two words b", ""]) == [definition("a two words b"), []]
+    assert definition("a two words b")[1] == (VOCABULARY.ids["two words"], 2, 11, 1)
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch):

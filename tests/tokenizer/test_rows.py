@@ -4,7 +4,8 @@ import pytest
 from minibert.errors import TokenizerError
 from minibert.tokenizer.rows import SHARED_LENGTHS, SHARED_STARTS, Row, Tokens, common_width, lay_out, lists, padded_arrays
 
-EVERY_KEY = ("special_tokens_mask", "offset_mapping", "word_ids")
+COMMON_KEYS = ("token_type_ids", "attention_mask")
+EVERY_KEY = (*COMMON_KEYS, "special_tokens_mask", "offset_mapping", "word_ids")
 
 
 def tokens(*ids: int, start: int = 0) -> Tokens:
@@ -13,7 +14,7 @@ def tokens(*ids: int, start: int = 0) -> Tokens:
     return Tokens(array, places * 2 + start, places * 2 + start + 1, places)
 
 
-def columns(*rows: Row, special_ids: tuple[int, int] | None = (1, 2), keys: tuple[str, ...] = ()) -> dict[str, list]:
+def columns(*rows: Row, special_ids: tuple[int, int] | None = (1, 2), keys: tuple[str, ...] = COMMON_KEYS) -> dict[str, list]:
     return {name: column.tolist() for name, column in lay_out(rows, special_ids, keys).columns.items()}
 
 
@@ -107,3 +108,7 @@ def test_the_width_is_the_longest_row_or_the_given_length_rounded_up(max_length,
 def test_a_row_over_the_padded_length_is_an_error_that_names_its_text():
     with pytest.raises(TokenizerError, match=r"text\[7\] has 3 tokens, over the 2"):
         common_width(np.array([1, 3]), [6, 7], 2, 1)
+
+
+def test_ids_may_be_all_that_is_asked_for():
+    assert columns(Row(Tokens([5]), None), keys=()) == {"input_ids": [1, 5, 2]}
