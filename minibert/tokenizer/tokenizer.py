@@ -1,10 +1,4 @@
-"""The tokenizer: texts -> the arrays a BERT model takes, and ids -> tokens.
-
-    special tokens found in the raw text -> normalisation -> words -> WordPiece -> [CLS], [SEP] -> truncation, padding
-
-Every id equals that of the `tokenizers` library 0.23, which transformers 5 uses; its Unicode tables are frozen here.
-The original, google-research/bert tokenization.py, differs from it in a few rare classes of characters.
-"""
+"""The tokenizer: texts -> the arrays a BERT model takes, and ids -> tokens. The package's docstring has the semantics."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

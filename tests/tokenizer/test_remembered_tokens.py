@@ -1,7 +1,10 @@
 """The remembered tokens are those of the definition: for any text, in any order, from any thread, however full the memory."""
 
 import random
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,3 +157,28 @@ def test_threads_may_share_it(monkeypatch: pytest.MonkeyPatch):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_different_words_without_end_do_not_fill_the_memory():
+    # The memory is full after the first hundred thousand of these words.
+    program = """
+import gc
+from minibert.tokenizer import Tokenizer
+
+def resident():
+    gc.collect()
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+
+tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"0123456789abcdefw", *("##" + c for c in "0123456789abcdef")]
+tokenizer = Tokenizer(tokens)
+before = resident()
+for start in range(0, 400_000, 1000):
+    text = " ".join(f"w{number:x}" for number in range(start, start + 1000))
+    tokenizer.encode(text)
+    tokenizer(text, return_offsets_mapping=True) if start % 4000 == 0 else None
+print(resident() - before)
+"""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not say how much memory a process takes")
+    grown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert int(grown) < 100_000

@@ -1,0 +1,98 @@
+"""A test for each row of the two tables in minibert/tokenizer/__init__.py: where flavors and references differ."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minibert.tokenizer
+from minibert.errors import TokenizerError
+from minibert.tokenizer import Tokenizer, TokenizerSettings, Vocabulary
+from minibert.tokenizer.vocabulary import read_vocabulary
+
+CHARACTERS = "abmskσς.'[]\U0002b820\ue000\u0300\u1dfb\u2e43漢"
+TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "mask", *CHARACTERS, *(f"##{character}" for character in CHARACTERS)]
+HF, GOOGLE = Tokenizer(TOKENS), Tokenizer(TOKENS, TokenizerSettings(flavor="google"))
+
+
+@pytest.mark.parametrize(
+    ("topic", "text", "google", "hf"),
+    [
+        ("special tokens in a text", "[MASK]", "[ mask ]", "[MASK]"),
+        ("longest word", "a" * 101, "a" + " ##a" * 100, "[UNK]"),
+        ("longest word", "a" * 201, "[UNK]", "[UNK]"),
+        ("deleted", "a\ue000b", "a ##\ue000 ##b", "a ##b"),
+        ("deleted", "a\u200bb", "a ##b", "a ##b"),
+        ("ideographs", "a\U0002b820b", "a \U0002b820 b", "a ##\U0002b820 ##b"),
+        ("capital sigma", "ΣΣ", "σ ##ς", "σ ##σ"),
+        # U+1DFB is a mark since Unicode 9.0, U+2E43 punctuation since 9.0.
+        ("marks, punctuation", "a\u1dfbb", "a ##b", "a ##\u1dfb ##b"),
+        ("marks, punctuation", "a\u2e43b", "a \u2e43 b", "a ##\u2e43 ##b"),
+    ],
+)
+def test_the_flavors_differ(topic: str, text: str, google: str, hf: str):
+    assert topic in minibert.tokenizer.__doc__
+    assert (GOOGLE.tokenize(text), HF.tokenize(text)) == (google.split(), hf.split())
+
+
+def test_an_odd_length_goes_to_the_first_text_or_by_length():
+    options = {"truncation": True, "max_length": 8, "add_special_tokens": True}
+    for first, second, google, hf in (("a a a a", "b b b b b", 3, 2), ("a a a a a", "b b b b", 3, 3)):
+        kept = [int((each(first, second, **options)["input_ids"] == TOKENS.index("a")).sum()) for each in (GOOGLE, HF)]
+        assert kept == [google, hf]
+
+
+@pytest.mark.parametrize("tokenizer", [HF, GOOGLE])
+@pytest.mark.parametrize("text", ["a\ud800", b"a"])
+def test_half_of_a_surrogate_pair_and_bytes_are_errors(tokenizer: Tokenizer, text):
+    with pytest.raises(TokenizerError):
+        tokenizer(text)
+
+
+def test_a_token_twice_and_a_byte_order_mark_are_errors(tmp_path: Path):
+    with pytest.raises(TokenizerError, match="twice, on lines 1 and 3"):
+        Vocabulary(["a", "b", "a"])
+    (tmp_path / "vocab.txt").write_bytes(b"\xef\xbb\xbfa\n")
+    with pytest.raises(TokenizerError, match="byte order mark"):
+        read_vocabulary(tmp_path / "vocab.txt")
+
+
+@pytest.mark.parametrize("flavor", ["hf", "google"])
+def test_what_is_never_split_is_kept_whole_where_it_stands_by_itself(flavor: str):
+    tokenizer = Tokenizer([*TOKENS, "A.b"], TokenizerSettings(flavor=flavor, never_split=("A.b",)))
+    assert tokenizer.tokenize("A.b a.b A.b.") == ["A.b", "a", ".", "b", "a", ".", "b", "."]
+
+
+def test_truncation_and_padding_in_tokenizer_json_are_left_to_the_call(tmp_path: Path):
+    HF.save(tmp_path)
+    parts = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    parts["truncation"] = {"max_length": 3, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    parts["padding"] = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(parts), encoding="utf-8")
+    assert Tokenizer.load(tmp_path)("a a a a")["input_ids"].shape == (1, 6)
+
+
+def test_strides():
+    windows = {"truncation": True, "return_overflowing_tokens": True}
+    with pytest.raises(TokenizerError, match="stride=2 has to be smaller"):
+        HF("a a a", max_length=4, stride=2, **windows)
+    # Without special tokens none are counted.
+    assert HF("a a a a", max_length=3, stride=2, add_special_tokens=False, **windows)["input_ids"].shape == (2, 3)
+    with pytest.raises(TokenizerError, match="stride=0 has to be smaller than the 0 tokens"):
+        HF("a a a", max_length=2, **windows)
+
+
+def test_an_empty_second_text_is_a_text():
+    assert HF("a", "")["input_ids"].tolist() == [[2, 6, 3, 3]]
+
+
+def test_lengths_that_say_nothing_or_too_little_are_errors():
+    with pytest.raises(TokenizerError, match="over the 3 that are padded to"):
+        HF("a a a", padding="max_length", max_length=3)
+    with pytest.raises(TokenizerError, match="max_length=3 has no effect by itself"):
+        HF("a a a", max_length=3)
+
+
+def test_the_default_is_padded_arrays():
+    assert isinstance(HF(["a", "a a"])["input_ids"], np.ndarray)
