@@ -19,6 +19,9 @@ from minibert.tokenizer.word_piece import CONTINUATION
 PLAIN_WORD = re.compile("[0-9A-Za-z]+|[^ ]")
 """The words of printable ASCII, where everything but letters and digits is punctuation."""
 
+WORDS_KEPT = 1 << 16
+"""So many words are remembered with their ids, those that are tokens as a whole besides."""
+
 ONE_CHARACTER = (1,)
 """The lengths to try where no token begins with the next two characters."""
 
@@ -44,13 +47,14 @@ class ChunkSpelling:
         # Of a word that is a token, WordPiece makes that token, if it is not too long for WordPiece.
         longest = max(map(len, self._beginnings))
         self._whole_words = self._beginnings if longest <= self._word_limit else {}
-        self._word_ids = BoundedMemory(self._ids_of_word)
+        self._word_ids = BoundedMemory(self._ids_of_word, WORDS_KEPT)
 
     def ids(self, chunk: str) -> tuple[int, ...]:
         """The ids of the chunk's tokens."""
         if chunk.isascii() and chunk.isprintable():
-            if any(map(chunk.__contains__, self._first_characters)):
-                return self._defined_ids(chunk)
+            for character in self._first_characters:
+                if character in chunk:
+                    return self._defined_ids(chunk)
             text = chunk.lower() if self._lower_case else chunk
             if text.isalnum():
                 token_id = self._whole_words.get(text)
@@ -75,8 +79,9 @@ class ChunkSpelling:
         """The chunk's tokens as int32 quadruples: id, first character and end in the chunk, 1 where a word begins or 0."""
         if not (chunk.isascii() and chunk.isprintable()):
             return self._spans_by_characters(chunk)
-        if any(map(chunk.__contains__, self._first_characters)):
-            return self._defined_spans(chunk)
+        for character in self._first_characters:
+            if character in chunk:
+                return self._defined_spans(chunk)
         # Every character of plain text stays one character, at its place.
         text = chunk.lower() if self._lower_case else chunk
         if text.isalnum():

@@ -19,6 +19,9 @@ from minibert.tokenizer.text_tokens import TextTokens
 # Python's str.split() cuts at these, where BERT deletes them, which joins what stands on both sides.
 DELETED_WHITESPACE = "\v\f\x1c\x1d\x1e\x1f\x85"
 
+CHUNKS_KEPT, SPANS_KEPT = 1 << 17, 3 << 15
+"""So many chunks are remembered with their ids, and with their offsets: up to 25 MB each, of astral characters 40 MB."""
+
 SEGMENT = 1 << 16
 """Longer texts, in characters, are split bit by bit, since a list of their chunks takes ten times their own memory."""
 
@@ -39,8 +42,8 @@ class RememberedTokens:
     def __init__(self, text_tokens: TextTokens) -> None:
         self._text_tokens = text_tokens
         spelling = ChunkSpelling(text_tokens)
-        self._ids = BoundedMemory(spelling.ids)
-        self._spans = BoundedMemory(spelling.spans)
+        self._ids = BoundedMemory(spelling.ids, CHUNKS_KEPT)
+        self._spans = BoundedMemory(spelling.spans, SPANS_KEPT)
         # A special token with whitespace inside reaches over chunks.
         self._chunks_stand_alone = all(token.split() == [token] for token in text_tokens.special_tokens)
         self._is_whitespace = np.zeros(LAST_WHITESPACE + 2, np.bool_)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minibert.tokenizer import bounded_memory, remembered_tokens
+from minibert.tokenizer import chunk_spelling, remembered_tokens
 from minibert.tokenizer.bounded_memory import LONGEST_KEPT, BoundedMemory
 from minibert.tokenizer.flavors import FLAVORS
 from minibert.tokenizer.remembered_tokens import DELETED_WHITESPACE, RememberedTokens
@@ -115,7 +115,8 @@ def test_a_special_token_with_a_space_inside_is_found():
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bounded_memory, "ENTRIES_KEPT", 10)
+    for module, name in ((remembered_tokens, "CHUNKS_KEPT"), (remembered_tokens, "SPANS_KEPT"), (chunk_spelling, "WORDS_KEPT")):
+        monkeypatch.setattr(module, name, 10)
     definition = text_tokens()
     remembered = RememberedTokens(definition)
     memories = [remembered._ids, remembered._spans, remembered._ids._compute.__self__._word_ids]
@@ -130,13 +131,14 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_long_string_is_not_kept():
-    memory = BoundedMemory(len)
+    memory = BoundedMemory(len, 10)
     assert (memory["a" * LONGEST_KEPT], memory["b" * (LONGEST_KEPT + 1)]) == (LONGEST_KEPT, LONGEST_KEPT + 1)
     assert list(memory) == ["a" * LONGEST_KEPT]
 
 
 def test_threads_may_share_it(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bounded_memory, "ENTRIES_KEPT", 7)
+    for module, name in ((remembered_tokens, "CHUNKS_KEPT"), (remembered_tokens, "SPANS_KEPT"), (chunk_spelling, "WORDS_KEPT")):
+        monkeypatch.setattr(module, name, 7)
     definition = text_tokens()
     remembered = RememberedTokens(definition)
     texts = [" ".join("ab"[: 1 + number % 2] * (1 + number % 5) for number in range(start, start + 9)) for start in range(20)]
