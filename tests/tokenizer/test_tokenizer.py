@@ -361,3 +361,24 @@ def test_a_token_that_is_never_split_has_to_stand_alone():
     assert tokenizer.tokenize("cat漢") == ["cat", "漢"]
     unspaced = Tokenizer([*TOKENS, "The."], TokenizerSettings(never_split=("cat漢",), tokenize_chinese_chars=False))
     assert unspaced.tokenize("cat漢 sat") == ["[UNK]", "sat"]
+
+
+def test_ten_megabytes_on_one_line_are_a_text_like_any_other():
+    text = "The cats sat. " * 750_000
+    batch = TOKENIZER(text, return_offsets_mapping=True, return_word_ids=True)
+    assert batch["input_ids"].shape == (1, 5 * 750_000 + 2)
+    assert TOKENIZER.encode(text) == batch["input_ids"][0].tolist()
+    assert batch["offset_mapping"][0, -2].tolist() == [len(text) - 2, len(text) - 1]
+    assert batch["word_ids"][0, -2] == 4 * 750_000 - 1
+
+
+@pytest.mark.parametrize(
+    ("character", "tokens"),
+    [("c", ["[UNK]"]), ("漢", ["漢"] * 300_000), (".", ["."] * 300_000), ("\0", []), ("\u0301", [])],
+)
+def test_very_long_texts_without_a_space_take_time_in_proportion(character: str, tokens: list[str]):
+    text = character * 300_000
+    assert TOKENIZER.tokenize(text) == tokens
+    offsets = TOKENIZER(text, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"][0]
+    assert len(offsets) == len(tokens)
+    assert not tokens or offsets[-1].tolist() == ([0, len(text)] if tokens == ["[UNK]"] else [len(text) - 1, len(text)])
