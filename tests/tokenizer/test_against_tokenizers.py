@@ -73,7 +73,7 @@ WINDOWS = {"truncation": True, "max_length": 12, "stride": 3, "return_overflowin
     "options",
     [
         {},
-        {"truncation": "only_second", "max_length": 15},
+        {"truncation": "only_second", "max_length": 18},
         {"padding": "max_length", "max_length": 40, "padding_side": "left"},
         {"return_offsets_mapping": True, "return_special_tokens_mask": True},
         {"return_offsets_mapping": True, **WINDOWS},
