@@ -158,7 +158,7 @@ def _rows(tokenizer: Tokenizer, texts: list[str], arguments: argparse.Namespace)
         keys.append("token_type_ids")
     for number, text in enumerate(texts):
         row: dict[str, Any] = {"text": text} if pair is None else {"text": text, "text_pair": pair}
-        row["tokens"] = [tokenizer.vocabulary.tokens[token_id] for token_id in batch["input_ids"][number]]
+        row["tokens"] = tokenizer.convert_ids_to_tokens(batch["input_ids"][number])
         yield row | {key: batch[key][number] for key in keys}
 
 

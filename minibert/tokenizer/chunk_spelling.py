@@ -51,20 +51,17 @@ class ChunkSpelling:
 
     def ids(self, chunk: str) -> tuple[int, ...]:
         """The ids of the chunk's tokens."""
-        if chunk.isascii() and chunk.isprintable():
-            for character in self._first_characters:
-                if character in chunk:
-                    return self._defined_ids(chunk)
-            text = chunk.lower() if self._lower_case else chunk
-            if text.isalnum():
-                token_id = self._whole_words.get(text)
-                return self._word_ids[text] if token_id is None else (token_id,)
-            words = PLAIN_WORD.findall(text)
-        else:
+        text = self._plain_text(chunk)
+        if text is None:
             text = chunk.translate(self._spelled)
             if DEPENDS in text:
-                return self._defined_ids(chunk)
+                return tuple([token.id for token in self._text_tokens(chunk)])
             words = text.split()
+        elif text.isalnum():
+            token_id = self._whole_words.get(text)
+            return self._word_ids[text] if token_id is None else (token_id,)
+        else:
+            words = PLAIN_WORD.findall(text)
         whole_words, word_ids = self._whole_words, self._word_ids
         ids: list[int] = []
         for word in words:
@@ -77,16 +74,11 @@ class ChunkSpelling:
 
     def spans(self, chunk: str) -> bytes:
         """The chunk's tokens as int32 quadruples: id, first character and end in the chunk, 1 where a word begins or 0."""
-        if not (chunk.isascii() and chunk.isprintable()):
+        text = self._plain_text(chunk)
+        if text is None:
             return self._spans_by_characters(chunk)
-        for character in self._first_characters:
-            if character in chunk:
-                return self._defined_spans(chunk)
-        # Every character of plain text stays one character, at its place.
-        text = chunk.lower() if self._lower_case else chunk
         if text.isalnum():
-            token_id = self._whole_words.get(text)
-            return array("i", self._word_spans(text, 0) if token_id is None else (token_id, 0, len(text), 1)).tobytes()
+            return array("i", self._word_spans(text, 0)).tobytes()
         place = 0
         spans: list[int] = []
         for word in PLAIN_WORD.findall(text):
@@ -94,11 +86,23 @@ class ChunkSpelling:
             place += len(word)
         return array("i", spans).tobytes()
 
+    def _plain_text(self, chunk: str) -> str | None:
+        """Printable ASCII as it is normalised, each character at its place; None where anything else is in the chunk.
+
+        None as well where a special token could begin: the table has DEPENDS for that character.
+        """
+        if not (chunk.isascii() and chunk.isprintable()):
+            return None
+        for character in self._first_characters:
+            if character in chunk:
+                return None
+        return chunk.lower() if self._lower_case else chunk
+
     def _spans_by_characters(self, chunk: str) -> bytes:
         parts = list(map(self._spelled.__getitem__, map(ord, chunk)))
         text = "".join(parts)
         if DEPENDS in text:
-            return self._defined_spans(chunk)
+            return spans_of_tokens(self._text_tokens(chunk))
         if len(text) == len(chunk) and max(map(len, parts)) == 1:
             # Every character became one, at its place, and no spaces were put round any: this is one word.
             return array("i", self._word_spans(text, 0)).tobytes()
@@ -173,21 +177,15 @@ class ChunkSpelling:
         """What the character alone becomes, with spaces round it where it is a word by itself."""
         flavor, normalizer = self._text_tokens.flavor, self._text_tokens.normalizer
         code = ord(character)
-        if code not in flavor.changed and code not in flavor.lower_case and character not in self._first_characters:
-            return f" {character} " if normalizer.spaces_cjk and code in flavor.cjk else character
         if character in self._first_characters or (character == "Σ" and normalizer.has_final_sigma):
             return DEPENDS
+        if code not in flavor.changed and code not in flavor.lower_case:
+            return f" {character} " if normalizer.spaces_cjk and code in flavor.cjk else character
         normalised = normalizer(character)
         if normalizer.strips_accents and any(ord(c) in flavor.ordered for c in normalised):
             # A mark that is not deleted with the accents: decomposition may put it before or behind others.
             return DEPENDS
         return "".join([f" {c} " if ord(c) in flavor.punctuation else c for c in normalised])
-
-    def _defined_ids(self, chunk: str) -> tuple[int, ...]:
-        return tuple([token.id for token in self._text_tokens(chunk)])
-
-    def _defined_spans(self, chunk: str) -> bytes:
-        return spans_of_tokens(self._text_tokens(chunk))
 
 
 def spans_of_tokens(tokens: Sequence[Token]) -> bytes:

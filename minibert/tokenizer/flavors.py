@@ -16,7 +16,7 @@ from minibert.tokenizer.code_points import CodePoints, read_case_table
 class Flavor:
     """What one of the two does.
 
-    `final_sigma` finds the capital sigmas at a word's end, as its second group; None where they are like all others.
+    `final_sigma` finds the capital sigmas at a word's end, behind its group; None where they are like all others.
     `lowers_first`: whether lower-casing comes before accents are stripped. `odd_token_to_first`: which of two texts
     keeps one token more when `longest_first` cuts both and the length is odd; False leaves it to their lengths.
     """
@@ -71,4 +71,4 @@ def flavor_named(name: str) -> Flavor:
 def _final_sigma(cased_table: str, ignorable_table: str) -> re.Pattern[str]:
     # Unicode's Final_Sigma: after a cased letter and before none, whatever case-ignorable characters stand between.
     cased, ignorable = (f"[{CodePoints(table).in_brackets()}]" for table in (cased_table, ignorable_table))
-    return re.compile(f"({cased}{ignorable}*)(Σ)(?!{ignorable}*{cased})")
+    return re.compile(f"({cased}{ignorable}*)Σ(?!{ignorable}*{cased})")

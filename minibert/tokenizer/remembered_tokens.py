@@ -28,7 +28,6 @@ SEGMENT = 1 << 16
 CHARACTERS_A_TOKEN = 6
 """So much of a text is looked at first when only so many tokens of it are wanted."""
 
-
 BLOCK = 1 << 15
 """So many characters of short texts are taken together when arrays are made."""
 
@@ -56,15 +55,10 @@ class RememberedTokens:
 
     def ids(self, text: str, enough: int | None = None) -> list[int]:
         """The ids of `text`; where it has more than `enough`, at least the first `enough` of them."""
-        known = self._ids
-        ids: list[int] = []
-        if enough is None and len(text) <= SEGMENT and self._chunks_stand_alone and text.isprintable():
-            # The most frequent case, without a detour.
-            for chunk in text.split():
-                ids += known[chunk]
-            return ids
         if not self._chunks_stand_alone:
             return [token.id for token in self._text_tokens(text)]
+        known = self._ids
+        ids: list[int] = []
         size = SEGMENT if enough is None else min(SEGMENT, CHARACTERS_A_TOKEN * enough)
         for segment in (text,) if len(text) <= size else self._segments(text, size):
             for chunk in self._chunks(segment):

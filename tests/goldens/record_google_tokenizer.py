@@ -17,7 +17,7 @@ from types import ModuleType, SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tokenizer"))
 from hostile_texts import HAND_PICKED, hostile_vocabulary, random_texts
-from stored_answers import code_point_blocks, digest, digests_of_code_points, random_groups, write
+from stored_answers import all_digests, write
 
 UNICODE_VERSION = "14.0.0"
 
@@ -31,7 +31,7 @@ def main() -> None:
     path = Path(sys.argv[1])
     original = load(path)
     rows: list[dict[str, object]] = []
-    random_digests, code_point_digests = [], []
+    digests: list[tuple[str, str]] = []
     for do_lower_case in (True, False):
         tokenizer = original.FullTokenizer("vocab.txt", do_lower_case=do_lower_case)
 
@@ -40,15 +40,14 @@ def main() -> None:
 
         texts = HAND_PICKED + random_texts(40, seed=11)
         rows += [{"do_lower_case": do_lower_case, "text": text, "tokens": tokenizer.tokenize(text)} for text in texts]
-        random_digests.append("".join(digest(answers, group) for group in random_groups()))
-        code_point_digests.append("".join(digests_of_code_points(answers, code_point_blocks())))
+        digests.append(all_digests(answers))
     write(
         "tokenizer_google.json",
         rows,
         unicode=UNICODE_VERSION,
         tokenization_py_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        random_digests=random_digests,
-        code_point_digests=code_point_digests,
+        random_digests=[of_random_texts for of_random_texts, _ in digests],
+        code_point_digests=[of_code_points for _, of_code_points in digests],
     )
 
 

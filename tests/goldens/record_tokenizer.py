@@ -17,7 +17,7 @@ from every_combination import reference_rows
 from hostile_texts import HAND_PICKED, hostile_vocabulary, random_texts
 from reference_tokenizer import reference_tokenizer
 from row_combinations import MAX_LENGTHS, PADDINGS, PAIRS, SINGLES, STRIDES, small_tokenizer
-from stored_answers import SETTINGS, code_point_blocks, digest, digests_of_code_points, random_groups, write
+from stored_answers import SETTINGS, all_digests, write
 
 COMBINATIONS = 100
 MOST_ROWS = 12
@@ -27,7 +27,7 @@ def main() -> None:
     """Records texts with all that is known of their tokens, digests of many more, and rows of pairs."""
     ids = {token: token_id for token_id, token in enumerate(hostile_vocabulary())}
     rows: list[dict[str, object]] = []
-    random_digests, code_point_digests = [], []
+    digests: list[tuple[str, str]] = []
     for settings in SETTINGS:
         reference = reference_tokenizer(ids, lower_case=settings["do_lower_case"], strip_accents=settings.get("strip_accents"))
 
@@ -36,14 +36,13 @@ def main() -> None:
 
         texts = HAND_PICKED + random_texts(30, seed=11)
         rows += [{"settings": settings, "text": text, "answer": answers([text])[0]} for text in texts]
-        random_digests.append("".join(digest(answers, group) for group in random_groups()))
-        code_point_digests.append("".join(digests_of_code_points(answers, code_point_blocks())))
+        digests.append(all_digests(answers))
     write(
         "tokenizer_hf.json",
         rows,
         tokenizers=tokenizers.__version__,
-        random_digests=random_digests,
-        code_point_digests=code_point_digests,
+        random_digests=[of_random_texts for of_random_texts, _ in digests],
+        code_point_digests=[of_code_points for _, of_code_points in digests],
         combinations=combinations(),
     )
 

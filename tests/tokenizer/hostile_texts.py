@@ -3,6 +3,14 @@
 import random
 from itertools import product
 
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+# Keywords of TokenizerSettings, for what is compared live.
+SETTINGS: list[dict[str, bool]] = [
+    {"do_lower_case": True},
+    {"do_lower_case": False},
+    {"do_lower_case": True, "strip_accents": False},
+    {"do_lower_case": False, "strip_accents": True, "tokenize_chinese_chars": False},
+]
 CODE_POINTS = [code_point for code_point in range(0x110000) if not 0xD800 <= code_point < 0xE000]
 FORMS = ("{0}", "a{0}b", "{0}{0}")
 """Alone, between letters, doubled."""
@@ -73,5 +81,5 @@ def hostile_vocabulary() -> list[str]:
     """A vocabulary that spells most scripts letter by letter, so that no difference hides behind [UNK]."""
     characters = [chr(code_point) for code_point in range(0x21, 0x3100) if chr(code_point).strip()]
     words = ["the", "cat", "##able", "un", "aff", "##aff", "unaff", "##ing", "東", "京", "가", "##가", "ไทย"]
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{character}" for character in characters), *words]
+    tokens = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters), *words]
     return list(dict.fromkeys(tokens))

@@ -9,21 +9,14 @@ test_against_tokenizers.py, so that the run-time checks of annotations do not sl
 import sys
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-from hostile_texts import hostile_vocabulary, random_texts
+from hostile_texts import SETTINGS, hostile_vocabulary, random_texts
 from reference_tokenizer import different_texts, reference_tokenizer
 
 from minibert.tokenizer import Tokenizer, TokenizerSettings
 from minibert.tokenizer.vocabulary import Vocabulary, read_vocabulary
 
 COUNT = 50_000
-SETTINGS: list[dict[str, Any]] = [
-    {"do_lower_case": True},
-    {"do_lower_case": False},
-    {"do_lower_case": True, "strip_accents": False},
-    {"do_lower_case": False, "strip_accents": True, "tokenize_chinese_chars": False},
-]
 
 
 def main() -> None:

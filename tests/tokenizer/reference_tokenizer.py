@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from row_combinations import SPECIAL_TOKENS
+from hostile_texts import SPECIAL_TOKENS
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 

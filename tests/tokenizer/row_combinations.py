@@ -3,10 +3,11 @@
 from itertools import product
 from typing import Any
 
+from hostile_texts import SPECIAL_TOKENS
+
 from minibert.errors import TokenizerError
 from minibert.tokenizer import Tokenizer, TokenizerSettings
 
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LONGEST = 20
 WORDS = [f"w{chr(97 + place)}" for place in range(LONGEST)]
 FIRSTS = [" ".join(WORDS[:length]) for length in range(LONGEST + 1)]

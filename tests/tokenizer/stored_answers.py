@@ -40,6 +40,12 @@ def digests_of_code_points(answers: Answers, blocks: Sequence[Sequence[int]]) ->
     return [digest(answers, code_point_texts(list(block))) for block in blocks]
 
 
+def all_digests(answers: Answers) -> tuple[str, str]:
+    """The digests of the random texts and of all code points, each one behind the other in a string."""
+    random_digests = [digest(answers, group) for group in random_groups()]
+    return "".join(random_digests), "".join(digests_of_code_points(answers, code_point_blocks()))
+
+
 def split_digests(digests: str) -> list[str]:
     """The digests that stand one behind the other in a string."""
     return [digests[start : start + DIGITS] for start in range(0, len(digests), DIGITS)]

@@ -5,18 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile_texts import CODE_POINTS
+from hostile_texts import CODE_POINTS, SETTINGS
 
 from minibert.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.reference
-
-SETTINGS = [
-    {"do_lower_case": True},
-    {"do_lower_case": False},
-    {"do_lower_case": True, "strip_accents": False},
-    {"do_lower_case": False, "strip_accents": True, "tokenize_chinese_chars": False},
-]
 
 
 @pytest.fixture(scope="module", params=SETTINGS, ids=str)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_texts import SPECIAL_TOKENS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ from minibert.tokenizer.settings import TokenizerSettings
 from minibert.tokenizer.text_tokens import TextTokens, Token
 from minibert.tokenizer.vocabulary import Vocabulary
 
-SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["a", "##a", "b", "##b", "ab", "[", "]", "mask", "漢", "é", "e", "##e", ".", "two words", "##aab", "##ς", "σ", "baaab"]
 MARKS = ["\u302e", "##\u302e", "e.G", "\u1100\u1161", "##\u1100\u1161", "x" * 120]
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *WORDS, *MARKS])

@@ -1,13 +1,23 @@
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
 
 from minibert.errors import TokenizerError
+from minibert.tokenizer import Tokenizer
 from minibert.tokenizer.arguments import BatchOptions, checked_options, texts_and_pairs, words_and_pairs
 from minibert.tokenizer.settings import TokenizerSettings
 
 
 def options(model_maximum: int | None = 512, **given: object) -> BatchOptions:
     return checked_options(BatchOptions(**given), TokenizerSettings(model_max_length=model_maximum))
+
+
+def test_the_options_are_those_of_the_call_in_its_order_with_its_defaults():
+    parameters = list(inspect.signature(Tokenizer.__call__).parameters.values())[3:]
+    fields = [(field.name, field.default) for field in dataclasses.fields(BatchOptions)]
+    assert [(parameter.name, parameter.default) for parameter in parameters] == fields
 
 
 @pytest.mark.parametrize(
