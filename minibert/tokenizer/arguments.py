@@ -156,7 +156,11 @@ def _check_counts(first: Sequence[object], second: Sequence[object]) -> None:
 
 
 def _checked_texts(items: Sequence[object], name: str, part: str = "") -> list[str]:
-    return [checked_text(item, f"{name}[{place}]{part}") for place, item in enumerate(items)]
+    # Most texts are plain ones, and asking that takes less time than naming them all for an error that few make.
+    return [
+        item if isinstance(item, str) and item.isascii() else checked_text(item, f"{name}[{place}]{part}")
+        for place, item in enumerate(items)
+    ]
 
 
 def _items(texts: object, name: str) -> list[Any]:

@@ -5,13 +5,17 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from minibert.errors import TokenizerError
 from minibert.tokenizer.arguments import BatchOptions, checked_options, texts_and_pairs, words_and_pairs
+from minibert.tokenizer.int32_bytes import INT32_SIZE
+from minibert.tokenizer.plain_rows import byte_rows, list_rows, plain_arrays, plain_lists
 from minibert.tokenizer.remembered_tokens import RememberedTokens
-from minibert.tokenizer.rows import FlatRows, Row, Tokens, common_width, lay_out, lists, padded_arrays
+from minibert.tokenizer.rows import Rows, common_width, lay_out, lists
 from minibert.tokenizer.settings import TokenizerSettings
-from minibert.tokenizer.truncation import Truncation, Window, row_windows
+from minibert.tokenizer.token_table import TokenTable, edges_between, ranges
+from minibert.tokenizer.truncation import Truncation, cuts_single_texts_at_the_end, row_parts
 
 # The keys of a batch besides input_ids, and the options that ask for them.
 OPTIONAL_KEYS = {
@@ -21,6 +25,9 @@ OPTIONAL_KEYS = {
     "offset_mapping": "return_offsets_mapping",
     "word_ids": "return_word_ids",
 }
+
+PLAIN_KEYS = {"token_type_ids", "attention_mask"}
+"""What the shorter way of `plain_rows` can make besides ids."""
 
 
 class BatchMaker:
@@ -37,33 +44,58 @@ class BatchMaker:
     def __call__(self, text: object, text_pair: object, given: BatchOptions, settings: TokenizerSettings) -> dict[str, Any]:
         """The batch, with the options as the caller gave them; the settings say the rest."""
         options = checked_options(given, settings)
-        flat, samples = self._flat_rows(text, text_pair, options)
-        batch = self._batch(flat, samples, options)
-        if options.return_overflowing_tokens:
-            batch["overflow_to_sample_mapping"] = np.array(samples, np.int32) if options.return_tensors else samples
-        return batch
-
-    def _flat_rows(self, text: object, text_pair: object, options: BatchOptions) -> tuple[FlatRows, list[int]]:
-        """The rows, and for each the place of its text in the batch."""
-        parts = words_and_pairs if options.is_split_into_words else texts_and_pairs
-        first_texts, second_texts = parts(text, text_pair)
-        special_count = 0 if not options.add_special_tokens else 2 if second_texts is None else 3
+        checked = words_and_pairs if options.is_split_into_words else texts_and_pairs
+        first: Any
+        first, second = checked(text, text_pair)
+        special_count = 0 if not options.add_special_tokens else 2 if second is None else 3
         truncation = self._truncation(options, special_count)
-        # Behind the cut nothing needs to be looked at, where nothing depends on what stands there.
-        enough = None
-        if truncation and second_texts is None and not truncation.overflowing and truncation.side == "right":
-            enough = truncation.length
-        firsts = self._tokens(first_texts, options, enough)
-        seconds = None if second_texts is None else self._tokens(second_texts, options, None)
-        rows: list[Row] = []
-        samples: list[int] = []
-        for place, first in enumerate(firsts):
-            second = None if seconds is None else seconds[place]
-            new = [Row(first, second)] if truncation is None else _cut(first, second, truncation, f"text[{place}]")
-            rows += new
-            samples += [place] * len(new)
         keys = [key for key, option in OPTIONAL_KEYS.items() if getattr(options, option)]
-        return lay_out(rows, self._special_ids if options.add_special_tokens else None, keys), samples
+        is_plain = second is None and not options.is_split_into_words and PLAIN_KEYS.issuperset(keys)
+        if is_plain and (truncation is None or cuts_single_texts_at_the_end(truncation)):
+            return self._plain_batch(first, truncation, keys, options)
+        return self._batch(first, second, truncation, keys, options)
+
+    def _plain_batch(
+        self, texts: Sequence[str], truncation: Truncation | None, keys: list[str], options: BatchOptions
+    ) -> dict[str, Any]:
+        # Behind the cut nothing needs to be looked at, since nothing depends on what stands there.
+        length = None if truncation is None else truncation.length
+        special_ids = self._special_ids if options.add_special_tokens else None
+        side, padding_id = str(options.padding_side), self._padding_id
+        if options.return_tensors is None:
+            lists_of_ids = [self._remembered.ids(text, enough=length) for text in texts]
+            list_of_rows = list_rows(lists_of_ids, special_ids, length)
+            width = self._width(_lengths(list_of_rows), np.arange(len(texts)), options)
+            return plain_lists(list_of_rows, keys, width, side, padding_id)
+        rows = byte_rows(self._remembered.id_bytes(texts, enough=length), special_ids, length)
+        lengths = _lengths(rows) // INT32_SIZE
+        width = self._width(lengths, np.arange(len(texts)), options)
+        return plain_arrays(rows, lengths, keys, width or 0, side, padding_id)
+
+    def _batch(
+        self,
+        first_texts: Sequence[Any],
+        second_texts: Sequence[Any] | None,
+        truncation: Truncation | None,
+        keys: list[str],
+        options: BatchOptions,
+    ) -> dict[str, Any]:
+        first = self._table(first_texts, options)
+        second = None if second_texts is None else self._table(second_texts, options)
+        parts = row_parts(first.lengths, None if second is None else second.lengths, truncation)
+        rows = Rows(parts, first, second, self._special_ids if options.add_special_tokens else None)
+        width = self._width(rows.lengths, parts.samples, options)
+        columns = lay_out(rows, keys, width, str(options.padding_side), self._padding_id)
+        batch: dict[str, Any] = {}
+        if options.return_tensors is None or width is None:
+            batch |= lists(columns, rows.lengths if width is None else np.full(len(parts.samples), width))
+        else:
+            shape = (len(parts.samples), width)
+            batch |= {key: column.reshape(*shape, *column.shape[1:]) for key, column in columns.items()}
+        if options.return_overflowing_tokens:
+            samples = parts.samples
+            batch["overflow_to_sample_mapping"] = samples.astype(np.int32) if options.return_tensors else samples.tolist()
+        return batch
 
     def _truncation(self, options: BatchOptions, special_count: int) -> Truncation | None:
         if not options.truncation or options.max_length is None:
@@ -87,52 +119,39 @@ class BatchMaker:
             odd_token_to_first=self._odd_token_to_first,
         )
 
-    def _tokens(self, texts: Sequence[Any], options: BatchOptions, enough: int | None) -> list[Tokens]:
-        with_columns = options.return_offsets_mapping or options.return_word_ids
+    def _table(self, texts: Sequence[Any], options: BatchOptions) -> TokenTable:
+        with_places = options.return_offsets_mapping or options.return_word_ids
         if options.is_split_into_words:
-            return self._tokens_of_words(texts, with_columns)
-        if with_columns:
-            return self._remembered.columns(texts)
-        return [Tokens(self._remembered.ids(text, enough)) for text in texts]
+            return self._table_of_words(texts, with_places)
+        return self._remembered.table_with_places(texts) if with_places else self._remembered.table(texts)
 
-    def _tokens_of_words(self, texts: Sequence[Sequence[str]], with_columns: bool) -> list[Tokens]:
+    def _table_of_words(self, texts: Sequence[Sequence[str]], with_places: bool) -> TokenTable:
         """Tokens whose offsets count from the beginning of the caller's word, and whose words are the caller's."""
-        if not with_columns:
-            return [Tokens(list(chain.from_iterable(map(self._remembered.ids, words)))) for words in texts]
-        columns = iter(self._remembered.columns([word for words in texts for word in words]))
-        tokens: list[Tokens] = []
-        for words in texts:
-            own = [next(columns) for _ in words]
-            numbers = np.repeat(np.arange(len(own), dtype=np.int32), [len(word.ids) for word in own])
-            empty = np.empty(0, np.int32)
-            ids, starts, ends = (np.concatenate([empty, *(word[field] for word in own)]) for field in range(3))
-            tokens.append(Tokens(ids, starts, ends, numbers))
-        return tokens
+        words = list(chain.from_iterable(texts))
+        table = self._remembered.table_with_places(words) if with_places else self._remembered.table(words)
+        word_counts = np.fromiter(map(len, texts), np.int64, len(texts))
+        if with_places:
+            numbers = ranges(np.zeros(len(texts), np.int64), word_counts)
+            table.columns["word_ids"] = np.repeat(numbers, table.lengths).astype(np.int32)
+        return TokenTable(table.edges[edges_between(word_counts)], table.columns)
 
-    def _batch(self, flat: FlatRows, samples: Sequence[int], options: BatchOptions) -> dict[str, Any]:
-        width = None
+    def _width(
+        self, lengths: Int64[np.ndarray, " rows"], samples: Int64[np.ndarray, " rows"], options: BatchOptions
+    ) -> int | None:
+        """The width of rows of these lengths, or None for lists of unequal lengths."""
         if options.padding:
             maximum = options.max_length if options.padding == "max_length" else None
-            width = common_width(flat.lengths, samples, maximum, options.pad_to_multiple_of or 1)
-        side = str(options.padding_side)
+            return common_width(lengths, samples, maximum, options.pad_to_multiple_of or 1)
         if options.return_tensors is None:
-            return lists(flat, width, side, self._padding_id)
-        if width is None:
-            shortest, width = int(flat.lengths.min()), int(flat.lengths.max())
-            if shortest != width:
-                raise TokenizerError(
-                    f"the rows have from {shortest} to {width} tokens, and padding=False makes an array of equal ones only; use "
-                    "padding='longest', or return_tensors=None for lists"
-                )
-        return padded_arrays(flat, width, side, self._padding_id)
+            return None
+        shortest, longest = int(lengths.min()), int(lengths.max())
+        if shortest != longest:
+            raise TokenizerError(
+                f"the rows have from {shortest} to {longest} tokens, and padding=False makes an array of equal ones only; use "
+                "padding='longest', or return_tensors=None for lists"
+            )
+        return longest
 
 
-def _cut(first: Tokens, second: Tokens | None, truncation: Truncation, where: str) -> list[Row]:
-    second_length = None if second is None else len(second.ids)
-    if len(first.ids) + (second_length or 0) <= truncation.length:
-        return [Row(first, second)]
-    try:
-        windows: list[Window] = row_windows(len(first.ids), second_length, truncation)
-    except TokenizerError as problem:
-        raise TokenizerError(f"{where}: {problem}") from None
-    return [Row(first.part(*window.first), None if second is None else second.part(*window.second)) for window in windows]
+def _lengths(rows: Sequence[Sequence[Any]]) -> Int64[np.ndarray, " rows"]:
+    return np.fromiter(map(len, rows), np.int64, len(rows))

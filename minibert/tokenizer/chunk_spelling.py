@@ -6,24 +6,29 @@ their neighbours go to the definition.
 """
 
 import re
-from array import array
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate, chain, repeat
+from itertools import chain, repeat
+from string import ascii_letters, digits
 
 from minibert.tokenizer.bounded_memory import BoundedMemory
-from minibert.tokenizer.code_points import CharacterTable
+from minibert.tokenizer.code_points import CharacterTable, CodePoints
+from minibert.tokenizer.int32_bytes import int32_bytes
 from minibert.tokenizer.text_tokens import TextTokens, Token
 from minibert.tokenizer.word_piece import CONTINUATION
+from minibert.tokenizer.word_splitting import word_pattern
 
 PLAIN_WORD = re.compile("[0-9A-Za-z]+|[^ ]")
 """The words of printable ASCII, where everything but letters and digits is punctuation."""
 
 WORDS_KEPT = 1 << 16
-"""So many words are remembered with their ids, those that are tokens as a whole besides."""
+"""So many words are remembered with their ids."""
 
 ONE_CHARACTER = (1,)
 """The lengths to try where no token begins with the next two characters."""
+
+ASTRAL = 0x10000
+"""Characters from here on are so many and so rare that nothing is remembered of them."""
 
 DEPENDS = "\0"
 """Stands in the table for what a character becomes when that depends on its neighbours; no normalised text has it."""
@@ -40,7 +45,15 @@ class ChunkSpelling:
         # Chunks without any of these hold nothing that has to be found before words are split.
         whole_tokens = [*text_tokens.special_tokens, *text_tokens.settings.never_split]
         self._first_characters = {token[0] for token in whole_tokens}
-        self._spelled = CharacterTable(self._spell_character, keep_below=0x10000)
+        self._spelled = CharacterTable(self._spell_character, keep_below=ASTRAL)
+        # Chunks of nothing else are one word, which Python can lower-case.
+        self._letters: set[str] = set()
+        for character in ascii_letters + digits:
+            self._spelled[ord(character)]
+        self._in_place = CharacterTable(self._spell_in_place, keep_below=ASTRAL)
+        flavor = text_tokens.flavor
+        alone = [flavor.punctuation, flavor.cjk] if text_tokens.normalizer.spaces_cjk else [flavor.punctuation]
+        self._word_in_place = word_pattern(CodePoints.union(*alone))
 
         # Words begin with a token as it is in the vocabulary.
         self._beginnings = text_tokens.vocabulary.ids
@@ -51,18 +64,19 @@ class ChunkSpelling:
 
     def ids(self, chunk: str) -> tuple[int, ...]:
         """The ids of the chunk's tokens."""
+        whole_words, word_ids = self._whole_words, self._word_ids
+        if self._letters.issuperset(chunk):
+            word = chunk.lower() if self._lower_case else chunk
+            token_id = whole_words.get(word)
+            return word_ids[word] if token_id is None else (token_id,)
         text = self._plain_text(chunk)
-        if text is None:
+        if text is not None:
+            words = PLAIN_WORD.findall(text)
+        else:
             text = chunk.translate(self._spelled)
             if DEPENDS in text:
                 return tuple([token.id for token in self._text_tokens(chunk)])
             words = text.split()
-        elif text.isalnum():
-            token_id = self._whole_words.get(text)
-            return self._word_ids[text] if token_id is None else (token_id,)
-        else:
-            words = PLAIN_WORD.findall(text)
-        whole_words, word_ids = self._whole_words, self._word_ids
         ids: list[int] = []
         for word in words:
             token_id = whole_words.get(word)
@@ -72,19 +86,28 @@ class ChunkSpelling:
                 ids.append(token_id)
         return tuple(ids)
 
+    def id_bytes(self, chunk: str) -> bytes:
+        """The same as int32."""
+        return int32_bytes(self.ids(chunk))
+
     def spans(self, chunk: str) -> bytes:
         """The chunk's tokens as int32 quadruples: id, first character and end in the chunk, 1 where a word begins or 0."""
+        if self._letters.issuperset(chunk):
+            return int32_bytes(self._word_spans(chunk.lower() if self._lower_case else chunk, 0))
         text = self._plain_text(chunk)
-        if text is None:
-            return self._spans_by_characters(chunk)
-        if text.isalnum():
-            return array("i", self._word_spans(text, 0)).tobytes()
+        if text is not None:
+            words = PLAIN_WORD.findall(text)
+        else:
+            text = chunk.translate(self._in_place)
+            if DEPENDS in text:
+                return self._spans_by_characters(chunk)
+            words = self._word_in_place.findall(text)
         place = 0
         spans: list[int] = []
-        for word in PLAIN_WORD.findall(text):
+        for word in words:
             spans += self._word_spans(word, place)
             place += len(word)
-        return array("i", spans).tobytes()
+        return int32_bytes(spans)
 
     def _plain_text(self, chunk: str) -> str | None:
         """Printable ASCII as it is normalised, each character at its place; None where anything else is in the chunk.
@@ -103,37 +126,37 @@ class ChunkSpelling:
         text = "".join(parts)
         if DEPENDS in text:
             return spans_of_tokens(self._text_tokens(chunk))
-        if len(text) == len(chunk) and max(map(len, parts)) == 1:
-            # Every character became one, at its place, and no spaces were put round any: this is one word.
-            return array("i", self._word_spans(text, 0)).tobytes()
         # For each character of the text, the place in the chunk that it comes from.
         sources = list(chain.from_iterable(map(repeat, range(len(chunk)), map(len, parts))))
+        lengths = self._token_lengths
         place = 0
         spans: list[int] = []
         for word in text.split(" "):
             end = place + len(word)
-            token_id = self._whole_words.get(word)
-            if token_id is not None:
-                spans += (token_id, sources[place], sources[end - 1] + 1, 1)
-            elif word:
-                own = self._word_spans(word, place)
-                for piece, first, last, begins_word in zip(own[::4], own[1::4], own[2::4], own[3::4], strict=True):
-                    spans += (piece, sources[first], sources[last - 1] + 1, begins_word)
+            pieces = self._word_ids[word] if word else ()
+            begins_word = 1
+            for piece in pieces:
+                piece_end = end if len(pieces) == 1 else place + lengths[piece]
+                spans += (piece, sources[place], sources[piece_end - 1] + 1, begins_word)
+                place, begins_word = piece_end, 0
             place = end + 1
-        return array("i", spans).tobytes()
+        return int32_bytes(spans)
 
     def _word_spans(self, word: str, place: int) -> Sequence[int]:
         """The quadruples of a word that begins at `place`."""
         token_id = self._whole_words.get(word)
-        end = place + len(word)
         if token_id is not None:
-            return (token_id, place, end, 1)
+            return (token_id, place, place + len(word), 1)
         pieces = self._word_ids[word]
         if len(pieces) == 1:
-            return (pieces[0], place, end, 1)
-        edges = list(accumulate(map(self._token_lengths.__getitem__, pieces), initial=place))
-        begins_word = chain((1,), repeat(0))
-        return list(chain.from_iterable(zip(pieces, edges, edges[1:], begins_word, strict=False)))
+            return (pieces[0], place, place + len(word), 1)
+        spans: list[int] = []
+        lengths, begins_word = self._token_lengths, 1
+        for piece in pieces:
+            end = place + lengths[piece]
+            spans += (piece, place, end, begins_word)
+            place, begins_word = end, 0
+        return spans
 
     # Made when the first word is met that is no token as a whole: half of the time that a tokenizer takes to be made.
     @cached_property
@@ -160,21 +183,38 @@ class ChunkSpelling:
             return unknown
         pieces: list[int] = []
         start, tokens, lengths = 0, self._beginnings, self._beginning_lengths
+        continuations, continuation_lengths = self._continuations, self._continuation_lengths
         while start < len(word):
-            for length in lengths.get(word[start : start + 2], ONE_CHARACTER):
-                # Past the word's end this is the whole rest, whatever its length.
-                token_id = tokens.get(word[start : start + length])
-                if token_id is not None:
-                    pieces.append(token_id)
-                    start += length
-                    break
+            longer = lengths.get(word[start : start + 2])
+            if longer is None:
+                token_id = tokens.get(word[start])
+                if token_id is None:
+                    return unknown
+                pieces.append(token_id)
+                start += 1
             else:
-                return unknown
-            tokens, lengths = self._continuations, self._continuation_lengths
+                for length in longer:
+                    # Past the word's end this is the whole rest, whatever its length.
+                    token_id = tokens.get(word[start : start + length])
+                    if token_id is not None:
+                        pieces.append(token_id)
+                        start += length
+                        break
+                else:
+                    return unknown
+            tokens, lengths = continuations, continuation_lengths
         return tuple(pieces)
 
     def _spell_character(self, character: str) -> str:
         """What the character alone becomes, with spaces round it where it is a word by itself."""
+        spelled = self._spelling_of(character)
+        # Python lower-cases a sigma by its neighbours. Characters that the table forgets must not be remembered here.
+        lowered = character.lower() if self._lower_case else character
+        if spelled == lowered and len(spelled) == 1 and character != "Σ" and ord(character) < ASTRAL:
+            self._letters.add(character)
+        return spelled
+
+    def _spelling_of(self, character: str) -> str:
         flavor, normalizer = self._text_tokens.flavor, self._text_tokens.normalizer
         code = ord(character)
         if character in self._first_characters or (character == "Σ" and normalizer.has_final_sigma):
@@ -187,15 +227,23 @@ class ChunkSpelling:
             return DEPENDS
         return "".join([f" {c} " if ord(c) in flavor.punctuation else c for c in normalised])
 
+    def _spell_in_place(self, character: str) -> str:
+        """The one character that the character becomes, without spaces; DEPENDS where it becomes none or several."""
+        spelled = self._spelled[ord(character)]
+        bare = spelled.strip(" ")
+        if len(bare) != 1 or (self._word_in_place.fullmatch(bare * 2) is None) != (len(spelled) == 3):
+            return DEPENDS
+        return bare
+
 
 def spans_of_tokens(tokens: Sequence[Token]) -> bytes:
     """The tokens in the form of `ChunkSpelling.spans`."""
-    spans = array("i")
+    spans: list[int] = []
     word_before = -1
     for token_id, start, end, word in tokens:
-        spans.extend((token_id, start, end, word - word_before))
+        spans += (token_id, start, end, word - word_before)
         word_before = word
-    return spans.tobytes()
+    return int32_bytes(spans)
 
 
 def _lengths_by_beginning(tokens: dict[str, int]) -> dict[str, list[int]]:

@@ -7,14 +7,15 @@ again. `chunk_spelling` has what happens to those that are new.
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Int32, Int64, UInt
 
 from minibert.tokenizer.bounded_memory import BoundedMemory
-from minibert.tokenizer.chunk_spelling import ChunkSpelling
-from minibert.tokenizer.rows import Tokens
+from minibert.tokenizer.chunk_spelling import ChunkSpelling, spans_of_tokens
+from minibert.tokenizer.int32_bytes import INT32_SIZE, int32_bytes
 from minibert.tokenizer.text_tokens import TextTokens
+from minibert.tokenizer.token_table import TokenTable, edges_between, joined
 
 # Python's str.split() cuts at these, where BERT deletes them, which joins what stands on both sides.
 DELETED_WHITESPACE = "\v\f\x1c\x1d\x1e\x1f\x85"
@@ -34,6 +35,9 @@ BLOCK = 1 << 15
 LAST_WHITESPACE = 0x3000
 """No code point above it is whitespace."""
 
+SPAN_BYTES = 16
+"""What the memory has for a token with its places: a quadruple of `ChunkSpelling.spans`."""
+
 
 class RememberedTokens:
     """What `text_tokens(text)` gives, for every text; several threads may share it."""
@@ -41,7 +45,9 @@ class RememberedTokens:
     def __init__(self, text_tokens: TextTokens) -> None:
         self._text_tokens = text_tokens
         spelling = ChunkSpelling(text_tokens)
+        # Lists are extended by tuples and arrays are joined of bytes: each saves the other a tenth of its time.
         self._ids = BoundedMemory(spelling.ids, CHUNKS_KEPT)
+        self._id_bytes = BoundedMemory(spelling.id_bytes, CHUNKS_KEPT)
         self._spans = BoundedMemory(spelling.spans, SPANS_KEPT)
         # A special token with whitespace inside reaches over chunks.
         self._chunks_stand_alone = all(token.split() == [token] for token in text_tokens.special_tokens)
@@ -59,7 +65,7 @@ class RememberedTokens:
             return [token.id for token in self._text_tokens(text)]
         known = self._ids
         ids: list[int] = []
-        size = SEGMENT if enough is None else min(SEGMENT, CHARACTERS_A_TOKEN * enough)
+        size = _first_look(enough)
         for segment in (text,) if len(text) <= size else self._segments(text, size):
             for chunk in self._chunks(segment):
                 ids += known[chunk]
@@ -67,66 +73,96 @@ class RememberedTokens:
                 break
         return ids
 
-    def columns(self, texts: Sequence[str]) -> list[Tokens]:
-        """For every text its ids, the raw characters of every token, and the number of its word, as arrays."""
+    def id_bytes(self, texts: Sequence[str], enough: int | None = None) -> list[bytes]:
+        """The ids of every text as int32; of a text that has more than `enough`, at least the first `enough` of them."""
         if not self._chunks_stand_alone:
-            return [self._defined_columns(text) for text in texts]
-        columns: list[Tokens] = []
+            return [int32_bytes(self.ids(text)) for text in texts]
+        size, known = _first_look(enough), self._id_bytes.__getitem__
+        return [
+            b"".join(map(known, self._chunks(text))) if len(text) <= size else self._long_id_bytes(text, enough) for text in texts
+        ]
+
+    def _long_id_bytes(self, text: str, enough: int | None) -> bytes:
+        ids = bytearray()
+        for segment in self._segments(text, _first_look(enough)):
+            ids += b"".join(map(self._id_bytes.__getitem__, self._chunks(segment)))
+            if enough is not None and len(ids) >= enough * INT32_SIZE:
+                break
+        return bytes(ids)
+
+    def table(self, texts: Sequence[str]) -> TokenTable:
+        """The ids of the tokens of all texts."""
+        rows = self.id_bytes(texts)
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // INT32_SIZE
+        return TokenTable(edges_between(lengths), {"input_ids": np.frombuffer(b"".join(rows), np.int32)})
+
+    def table_with_places(self, texts: Sequence[str]) -> TokenTable:
+        """The ids, the offsets and the words of the tokens of all texts."""
+        tables: list[TokenTable] = []
         block: list[str] = []
         size = 0
         for text in texts:
             if block and size + len(text) > BLOCK:
-                columns += self._block_columns(block)
+                tables.append(self._block_table(block))
                 block, size = [], 0
             if len(text) > BLOCK:
-                columns.append(self._long_columns(text))
+                tables.append(self._long_table(text))
             else:
                 block.append(text)
                 size += len(text)
-        return columns + self._block_columns(block) if block else columns
+        if block or not tables:
+            tables.append(self._block_table(block))
+        return joined(tables)
 
-    def _defined_columns(self, text: str) -> Tokens:
-        tokens = np.array(self._text_tokens(text), np.int32).reshape(-1, 4)
-        return Tokens(tokens[:, 0], tokens[:, 1], tokens[:, 2], tokens[:, 3])
-
-    def _long_columns(self, text: str) -> Tokens:
-        parts: list[Tokens] = []
+    def _long_table(self, text: str) -> TokenTable:
+        """The table of one text, made of those of its segments."""
+        if not self._chunks_stand_alone:
+            return self._block_table([text])
+        tables: list[TokenTable] = []
         place, word_count = 0, 0
         for segment in self._segments(text, BLOCK):
-            ids, starts, ends, words = map(np.asarray, self._block_columns([segment])[0])
-            parts.append(Tokens(ids, starts + place, ends + place, words + word_count))
+            table = self._block_table([segment])
+            table.columns["offset_mapping"] += np.int32(place)
+            table.columns["word_ids"] += np.int32(word_count)
+            tables.append(table)
             place += len(segment)
-            word_count += int(words[-1]) + 1 if len(words) else 0
-        return Tokens(*map(np.concatenate, zip(*parts, strict=True)))
+            if table.edges[-1]:
+                word_count = int(table.columns["word_ids"][-1]) + 1
+        whole = joined(tables)
+        return TokenTable(whole.edges[[0, -1]], whole.columns)
 
-    def _block_columns(self, texts: Sequence[str]) -> list[Tokens]:
+    def _block_table(self, texts: Sequence[str]) -> TokenTable:
+        if self._chunks_stand_alone:
+            tokens, edges = self._tokens_by_chunks(texts)
+        else:
+            spans = [spans_of_tokens(self._text_tokens(text)) for text in texts]
+            tokens, counts = _joined_spans(spans)
+            edges = edges_between(counts)
+        words_before = edges_between(tokens[:, 3])
+        words = words_before[1:] - 1 - np.repeat(words_before[edges[:-1]], np.diff(edges))
+        return TokenTable(
+            edges, {"input_ids": tokens[:, 0], "offset_mapping": tokens[:, 1:3], "word_ids": words.astype(np.int32)}
+        )
+
+    def _tokens_by_chunks(self, texts: Sequence[str]) -> tuple[Int32[np.ndarray, "tokens 4"], Int64[np.ndarray, " edges"]]:
         # The texts become one, with whitespace between, whose chunks and characters are counted by NumPy.
-        joined = "\n".join(texts)
-        text_starts = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]])
-        codes = np.frombuffer(joined.encode("utf-32-le"), np.uint32)
-        solid = ~self._is_whitespace[np.minimum(codes, LAST_WHITESPACE + 1)]
-        chunk_starts = np.flatnonzero(solid & ~np.concatenate([[False], solid[:-1]]))
-        spans = list(map(self._spans.__getitem__, self._chunks(joined)))
-        tokens = np.frombuffer(b"".join(spans), np.int32).reshape(-1, 4)
-        token_counts = np.fromiter(map(len, spans), np.int64, len(spans)) // tokens.strides[0]
+        joined_text = "\n".join(texts)
+        text_starts = edges_between(np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts)))[:-1]
+        is_solid = ~self._is_whitespace[_code_points(joined_text)]
+        begins_chunk = is_solid.copy()
+        begins_chunk[1:] &= ~is_solid[:-1]
+        chunk_starts = np.flatnonzero(begins_chunk)
+        tokens, token_counts = _joined_spans(list(map(self._spans.__getitem__, self._chunks(joined_text))))
         # A text's tokens begin with those of the first chunk in it.
-        first_chunks = np.append(np.searchsorted(chunk_starts, text_starts), len(spans))
-        edges = np.concatenate([[0], np.cumsum(token_counts)])[first_chunks]
+        first_chunks = np.append(np.searchsorted(chunk_starts, text_starts), len(chunk_starts))
+        edges = edges_between(token_counts)[first_chunks]
         chunk_places = chunk_starts - np.repeat(text_starts, np.diff(first_chunks))
-        places = np.repeat(chunk_places, token_counts).astype(np.int32)
-        words_before = np.concatenate([[0], np.cumsum(tokens[:, 3])])
-        words = (words_before[1:] - 1 - np.repeat(words_before[edges[:-1]], np.diff(edges))).astype(np.int32)
-        ids, starts, ends = tokens[:, 0], tokens[:, 1] + places, tokens[:, 2] + places
-        return [
-            Tokens(ids[first:end], starts[first:end], ends[first:end], words[first:end])
-            for first, end in pairwise(edges.tolist())
-        ]
+        tokens = tokens.copy()
+        tokens[:, 1:3] += np.repeat(chunk_places.astype(np.int32), token_counts)[:, None]
+        return tokens, edges
 
     def _chunks(self, text: str) -> list[str]:
-        # Nearly all text is printable but for line ends and tabs, and asking is faster than looking for seven characters.
-        if not text.isprintable() and any(character in text for character in DELETED_WHITESPACE):
-            return self._chunk.findall(text)
-        return text.split()
+        return self._chunk.findall(text) if _has_deleted_whitespace(text) else text.split()
 
     def _segments(self, text: str, size: int) -> Iterator[str]:
         """Parts of `text` of about `size` characters, cut at whitespace only."""
@@ -136,3 +172,26 @@ class RememberedTokens:
             end = space.start() if space else len(text)
             yield text[start:end]
             start = end
+
+
+def _first_look(enough: int | None) -> int:
+    """How many characters of a text are taken together, where so many tokens of it are enough."""
+    return SEGMENT if enough is None else min(SEGMENT, CHARACTERS_A_TOKEN * enough)
+
+
+def _has_deleted_whitespace(text: str) -> bool:
+    # Each question is one fast search of the text, and a loop over DELETED_WHITESPACE takes longer than all of them.
+    return "\v" in text or "\f" in text or "\x1c" in text or "\x1d" in text or "\x1e" in text or "\x1f" in text or "\x85" in text
+
+
+def _code_points(text: str) -> UInt[np.ndarray, " characters"]:
+    """The code points of the text, but those above whitespace all alike."""
+    if text.isascii():
+        return np.frombuffer(text.encode(), np.uint8)
+    return np.minimum(np.frombuffer(text.encode("utf-32-le"), np.uint32), LAST_WHITESPACE + 1)
+
+
+def _joined_spans(spans: Sequence[bytes]) -> tuple[Int32[np.ndarray, "tokens 4"], Int64[np.ndarray, " parts"]]:
+    """The tokens of all parts, and how many each part has."""
+    tokens = np.frombuffer(b"".join(spans), np.int32).reshape(-1, 4)
+    return tokens, np.fromiter(map(len, spans), np.int64, len(spans)) // SPAN_BYTES

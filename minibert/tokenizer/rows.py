@@ -1,103 +1,54 @@
 """Tokens of texts -> rows of a batch: [CLS] and [SEP], padding (the input of figure 2 of the BERT paper).
 
-All rows are first laid out one behind the other, so that NumPy handles the whole batch at once.
+Every column of the result is filled for all rows at once: the rows lie one behind the other, padded or not.
 """
 
-from collections.abc import Sequence
 from functools import cache
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32
+from jaxtyping import Int32, Int64
 
 from minibert.errors import TokenizerError
+from minibert.tokenizer.token_table import TokenTable, edges_between, ranges
+from minibert.tokenizer.truncation import RowParts
 
 NO_WORD = -1
 """Stands in arrays of words for special tokens and padding, where lists have None."""
 
 # Offsets within these bounds are made once, as one tuple each, for all lists that hold them.
-SHARED_STARTS, SHARED_LENGTHS = 2048, 24
+SHARED_STARTS, SHARED_LENGTHS = 8192, 16
 
 
-class Tokens(NamedTuple):
-    """Some tokens of one text: ids, and where they were asked for the raw characters and the words of the tokens."""
+class Rows(NamedTuple):
+    """What the rows of a batch are made of.
 
-    ids: Sequence[int] | Int32[np.ndarray, " tokens"]
-    starts: Int32[np.ndarray, " tokens"] | None = None
-    ends: Int32[np.ndarray, " tokens"] | None = None
-    words: Int32[np.ndarray, " tokens"] | None = None
-
-    def part(self, start: int, end: int) -> "Tokens":
-        """The tokens from `start` up to `end`."""
-        if start == 0 and end == len(self.ids):
-            return self
-        ids, starts, ends, words = self
-        if starts is None or ends is None or words is None:
-            return Tokens(ids[start:end])
-        return Tokens(ids[start:end], starts[start:end], ends[start:end], words[start:end])
-
-
-class Row(NamedTuple):
-    """The tokens of a row's texts; `second` is None where there is one text only."""
-
-    first: Tokens
-    second: Tokens | None
-
-
-class FlatRows(NamedTuple):
-    """All rows one behind the other: how long each is, and for each key of the result the values of all their tokens."""
-
-    lengths: Int[np.ndarray, " rows"]
-    columns: dict[str, np.ndarray]
-
-
-# What stands in each column where a row is filled up; [PAD] besides.
-PADDING = {"token_type_ids": 0, "special_tokens_mask": 1, "attention_mask": 0, "offset_mapping": 0, "word_ids": NO_WORD}
-
-
-def lay_out(rows: Sequence[Row], special_ids: tuple[int, int] | None, keys: Sequence[str]) -> FlatRows:
-    """The rows with their special tokens: [CLS] first [SEP], or [CLS] first [SEP] second [SEP].
-
-    `special_ids` are those of [CLS] and [SEP], or None for rows without them. The second text and its [SEP] have the
-    token type 1. `keys` are those of the columns that are wanted besides `input_ids`.
+    `special_ids` are those of [CLS] and [SEP], or None for rows without them: [CLS] first [SEP], or
+    [CLS] first [SEP] second [SEP], where the second text and its [SEP] have the token type 1.
     """
-    texts = [tokens for row in rows for tokens in row if tokens is not None]
-    first_lengths = np.fromiter((len(row.first.ids) for row in rows), np.int64, len(rows))
-    second_lengths = np.fromiter((0 if row.second is None else len(row.second.ids) for row in rows), np.int64, len(rows))
-    is_pair = np.fromiter((row.second is not None for row in rows), np.bool_, len(rows))
-    if special_ids is not None:
-        first_part, second_part = first_lengths + 2, second_lengths + is_pair
-    else:
-        first_part, second_part = first_lengths, second_lengths
-    lengths = first_part + second_part
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
-    is_text = np.ones(ends[-1], np.bool_)
-    ids = np.empty(len(is_text), np.int32)
-    if special_ids is not None:
-        separators = np.concatenate([starts + first_part - 1, ends[is_pair] - 1])
-        ids[starts], ids[separators] = special_ids
-        is_text[starts] = is_text[separators] = False
-    ids[is_text] = _joined([text.ids for text in texts])
-    columns = {"input_ids": ids}
-    if "token_type_ids" in keys:
-        columns["token_type_ids"] = _token_types(first_part, second_part)
-    if "attention_mask" in keys:
-        columns["attention_mask"] = np.ones(len(is_text), np.int32)
-    if "special_tokens_mask" in keys:
-        columns["special_tokens_mask"] = (~is_text).astype(np.int32)
-    if "offset_mapping" in keys:
-        columns["offset_mapping"] = np.zeros((len(is_text), 2), np.int32)
-        columns["offset_mapping"][is_text, 0] = _joined([text.starts for text in texts])
-        columns["offset_mapping"][is_text, 1] = _joined([text.ends for text in texts])
-    if "word_ids" in keys:
-        columns["word_ids"] = np.full(len(is_text), NO_WORD, np.int32)
-        columns["word_ids"][is_text] = _joined([text.words for text in texts])
-    return FlatRows(lengths, columns)
+
+    parts: RowParts
+    first: TokenTable
+    second: TokenTable | None
+    special_ids: tuple[int, int] | None
+
+    @property
+    def first_lengths(self) -> Int64[np.ndarray, " rows"]:
+        """How many tokens of a row have the token type 0."""
+        return self.parts.first[:, 1] - self.parts.first[:, 0] + (2 if self.special_ids else 0)
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " rows"]:
+        """How many tokens each row has, special tokens included."""
+        if self.parts.second is None:
+            return self.first_lengths
+        return self.first_lengths + self.parts.second[:, 1] - self.parts.second[:, 0] + (1 if self.special_ids else 0)
 
 
-def common_width(lengths: Int[np.ndarray, " rows"], samples: Sequence[int], max_length: int | None, multiple: int) -> int:
+def common_width(
+    lengths: Int64[np.ndarray, " rows"], samples: Int64[np.ndarray, " rows"], max_length: int | None, multiple: int
+) -> int:
     """The width of a padded batch: the longest row, or `max_length` where it is given, rounded up to a multiple.
 
     Raises TokenizerError for a row over `max_length`, naming its text by `samples`.
@@ -106,56 +57,74 @@ def common_width(lengths: Int[np.ndarray, " rows"], samples: Sequence[int], max_
     if max_length is not None:
         if longest > max_length:
             raise TokenizerError(
-                f"text[{samples[int(lengths.argmax())]}] has {longest} tokens, over the {max_length} that are padded to; add "
+                f"text[{samples[lengths.argmax()]}] has {longest} tokens, over the {max_length} that are padded to; add "
                 "truncation=True or use a larger max_length"
             )
         longest = max_length
     return -(-longest // multiple) * multiple
 
 
-def padded_arrays(rows: FlatRows, width: int, side: str, pad_token_id: int) -> dict[str, np.ndarray]:
-    """The rows as int32 arrays [rows, width], offsets [rows, width, 2], filled up on the "right" or "left"."""
-    place = np.arange(width)
-    lengths = rows.lengths[:, None]
-    filled: Bool[np.ndarray, "rows width"] = place < lengths if side == "right" else place >= width - lengths
-    arrays: dict[str, np.ndarray] = {}
-    for key, column in rows.columns.items():
-        array = np.full((*filled.shape, *column.shape[1:]), PADDING.get(key, pad_token_id), np.int32)
-        array[filled] = column
-        arrays[key] = array
-    return arrays
+def lay_out(rows: Rows, keys: list[str], width: int | None, side: str, pad_token_id: int) -> dict[str, np.ndarray]:
+    """The columns `input_ids` and `keys`, int32 [tokens], offsets [tokens, 2], of all rows one behind the other.
 
-
-def lists(rows: FlatRows, width: int | None, side: str, pad_token_id: int) -> dict[str, list[list[Any]]]:
-    """The rows as lists: of offsets tuples, of words None for special tokens; with a `width` filled up to it."""
-    edges = list(pairwise([0, *np.cumsum(rows.lengths).tolist()]))
-    result: dict[str, list[list[Any]]] = {}
-    for key, column in rows.columns.items():
-        padding: object = PADDING.get(key, pad_token_id)
-        if key == "word_ids":
-            words = [None if word == NO_WORD else word for word in column.tolist()]
-            result[key], padding = [words[start:end] for start, end in edges], None
-        elif key == "offset_mapping":
-            tuples = _offset_tuples(column)
-            result[key], padding = [tuples[start:end].tolist() for start, end in edges], (0, 0)
-        else:
-            result[key] = [column[start:end].tolist() for start, end in edges]
+    With a `width` every row is filled up to it on the `side` "right" or "left".
+    """
+    lengths, first_lengths = rows.lengths, rows.first_lengths
+    if width is None:
+        row_starts = edges_between(lengths)[:-1]
+        size = int(lengths.sum())
+    else:
+        row_starts = np.arange(len(lengths)) * width + (width - lengths if side == "left" else 0)
+        size = len(lengths) * width
+    ids = np.full(size, pad_token_id, np.int32)
+    columns = {"input_ids": ids}
+    if rows.special_ids is not None:
+        ids[row_starts], ids[row_starts + first_lengths - 1] = rows.special_ids
+        if rows.second is not None:
+            ids[row_starts + lengths - 1] = rows.special_ids[1]
+    if "token_type_ids" in keys:
+        columns["token_type_ids"] = np.zeros(size, np.int32)
+        if rows.second is not None:
+            columns["token_type_ids"][ranges(row_starts + first_lengths, lengths - first_lengths)] = 1
+    if "attention_mask" in keys:
+        columns["attention_mask"] = np.full(size, width is None, np.int32)
         if width is not None:
-            for row in result[key]:
-                filling = [padding] * (width - len(row))
-                row[:] = row + filling if side == "right" else filling + row
+            columns["attention_mask"][ranges(row_starts, lengths)] = 1
+    if "special_tokens_mask" in keys:
+        columns["special_tokens_mask"] = np.ones(size, np.int32)
+    if "offset_mapping" in keys:
+        columns["offset_mapping"] = np.zeros((size, 2), np.int32)
+    if "word_ids" in keys:
+        columns["word_ids"] = np.full(size, NO_WORD, np.int32)
+
+    texts = [(rows.first, rows.parts.first, row_starts + (1 if rows.special_ids else 0))]
+    if rows.second is not None and rows.parts.second is not None:
+        texts.append((rows.second, rows.parts.second, row_starts + first_lengths))
+    for table, parts, starts in texts:
+        counts = parts[:, 1] - parts[:, 0]
+        places = ranges(starts, counts)
+        tokens = ranges(table.edges[rows.parts.samples] + parts[:, 0], counts)
+        for key in columns.keys() & table.columns.keys():
+            columns[key][places] = table.columns[key][tokens]
+        if "special_tokens_mask" in keys:
+            columns["special_tokens_mask"][places] = 0
+    return columns
+
+
+def lists(columns: dict[str, np.ndarray], lengths: Int64[np.ndarray, " rows"]) -> dict[str, list[list[Any]]]:
+    """The rows of these lengths as lists: of offsets tuples, of words None for special tokens and padding."""
+    edges = edges_between(lengths).tolist()
+    result: dict[str, list[list[Any]]] = {}
+    for key, column in columns.items():
+        if key == "offset_mapping":
+            values = _offset_tuples(column)
+        elif key == "word_ids":
+            values = column.astype(object)
+            values[column == NO_WORD] = None
+        else:
+            values = column
+        result[key] = [values[start:end].tolist() for start, end in pairwise(edges)]
     return result
-
-
-def _joined(columns: Sequence[Any]) -> Int32[np.ndarray, " tokens"]:
-    if all(isinstance(column, np.ndarray) for column in columns):
-        return np.concatenate(columns)
-    return np.fromiter(chain.from_iterable(columns), np.int32)
-
-
-def _token_types(first_part: np.ndarray, second_part: np.ndarray) -> Int32[np.ndarray, " tokens"]:
-    counts = np.stack([first_part, second_part], axis=1).ravel()
-    return np.repeat(np.tile(np.array([0, 1], np.int32), len(first_part)), counts)
 
 
 def _offset_tuples(offsets: Int32[np.ndarray, "tokens 2"]) -> np.ndarray:
@@ -172,6 +141,5 @@ def _offset_tuples(offsets: Int32[np.ndarray, "tokens 2"]) -> np.ndarray:
 @cache
 def _shared_offsets() -> np.ndarray:
     # Millions of small tuples cost memory, and time of the garbage collector, for each of them is visited again and again.
-    table = np.empty(SHARED_STARTS * SHARED_LENGTHS, object)
-    table[:] = [(start, start + length) for start in range(SHARED_STARTS) for length in range(SHARED_LENGTHS)]
-    return table
+    pairs = ((start, start + length) for start in range(SHARED_STARTS) for length in range(SHARED_LENGTHS))
+    return np.fromiter(pairs, object, SHARED_STARTS * SHARED_LENGTHS)

@@ -6,6 +6,9 @@ run_classifier.py `_truncate_seq_pair`, has another one, the google flavor follo
 
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Int64
+
 from minibert.errors import TokenizerError
 
 TRUNCATIONS = ("longest_first", "only_first", "only_second")
@@ -16,6 +19,17 @@ class Window(NamedTuple):
 
     first: tuple[int, int]
     second: tuple[int, int]
+
+
+class RowParts(NamedTuple):
+    """For every row of a batch the number of its text, and which tokens of it make the row: from a start up to an end.
+
+    `second` is the same for second texts, and None where there are none.
+    """
+
+    samples: Int64[np.ndarray, " rows"]
+    first: Int64[np.ndarray, "rows 2"]
+    second: Int64[np.ndarray, "rows 2"] | None
 
 
 class Truncation(NamedTuple):
@@ -31,6 +45,35 @@ class Truncation(NamedTuple):
     overflowing: bool
     stride: int
     odd_token_to_first: bool
+
+
+def cuts_single_texts_at_the_end(truncation: Truncation) -> bool:
+    """Whether of a text without a second one the first `length` tokens are kept, and that is all."""
+    return truncation.side == "right" and truncation.strategy != "only_second" and not truncation.overflowing
+
+
+def row_parts(
+    first: Int64[np.ndarray, " texts"], second: Int64[np.ndarray, " texts"] | None, truncation: Truncation | None
+) -> RowParts:
+    """The rows that texts of so many tokens make, `row_windows` for all of them; None cuts nothing.
+
+    Raises TokenizerError as `row_windows` does, naming the text.
+    """
+    samples = np.arange(len(first))
+    total = first if second is None else first + second
+    if truncation is None or total.max() <= truncation.length:
+        return RowParts(samples, _whole(first), None if second is None else _whole(second))
+    windows: list[Window] = []
+    counts: list[int] = []
+    for place, length in enumerate(first.tolist()):
+        try:
+            new = row_windows(length, None if second is None else int(second[place]), truncation)
+        except TokenizerError as problem:
+            raise TokenizerError(f"text[{place}]: {problem}") from None
+        windows += new
+        counts.append(len(new))
+    parts = np.array(windows, np.int64)
+    return RowParts(np.repeat(samples, counts), parts[:, 0], None if second is None else parts[:, 1])
 
 
 def truncated_lengths(first: int, second: int | None, truncation: Truncation) -> tuple[int, int]:
@@ -104,3 +147,7 @@ def _windows(length: int, kept: int, truncation: Truncation) -> list[tuple[int, 
         windows.append((start, min(start + kept, length)))
         start += kept - truncation.stride
     return [(length - end, length - start) for start, end in windows] if from_right else windows
+
+
+def _whole(lengths: Int64[np.ndarray, " texts"]) -> Int64[np.ndarray, "texts 2"]:
+    return np.stack([np.zeros_like(lengths), lengths], axis=1)

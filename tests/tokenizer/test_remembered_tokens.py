@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +51,15 @@ def text_tokens(**settings: object) -> TextTokens:
     return TextTokens(VOCABULARY, TokenizerSettings(**settings))
 
 
-def columns(remembered: RememberedTokens, texts: list[str]) -> list[list[Token]]:
-    return [
-        [Token(*token) for token in zip(*(column.tolist() for column in found), strict=True)]
-        for found in remembered.columns(texts)
-    ]
+def with_places(remembered: RememberedTokens, texts: list[str]) -> list[list[Token]]:
+    edges, columns = remembered.table_with_places(texts)
+    ids, offsets, words = (columns[key].tolist() for key in ("input_ids", "offset_mapping", "word_ids"))
+    tokens = [Token(token_id, *ends, word) for token_id, ends, word in zip(ids, offsets, words, strict=True)]
+    return [tokens[start:end] for start, end in pairwise(edges.tolist())]
+
+
+def from_bytes(rows: list[bytes]) -> list[list[int]]:
+    return [np.frombuffer(row, np.int32).tolist() for row in rows]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -63,9 +68,11 @@ def test_they_are_those_of_the_definition(settings: dict, texts: list[str]):
     definition = text_tokens(**settings)
     remembered = RememberedTokens(definition)
     expected = [definition(text) for text in texts]
+    expected_ids = [[token.id for token in tokens] for tokens in expected]
     for _ in range(2):
-        assert [remembered.ids(text) for text in texts] == [[token.id for token in tokens] for tokens in expected]
-        assert columns(remembered, texts) == expected
+        assert [remembered.ids(text) for text in texts] == expected_ids
+        assert from_bytes(remembered.id_bytes(texts)) == expected_ids
+        assert with_places(remembered, texts) == expected
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -73,9 +80,10 @@ def test_they_are_those_of_the_definition(settings: dict, texts: list[str]):
 def test_enough_of_them_are_the_first(settings: dict, text: str, enough: int):
     definition = text_tokens(**settings)
     expected = [token.id for token in definition(text)]
-    found = RememberedTokens(definition).ids(text, enough)
-    assert found == expected[: len(found)]
-    assert len(found) >= min(enough, len(expected))
+    remembered = RememberedTokens(definition)
+    for found in (remembered.ids(text, enough), *from_bytes(remembered.id_bytes([text], enough))):
+        assert found == expected[: len(found)]
+        assert len(found) >= min(enough, len(expected))
 
 
 @pytest.mark.parametrize("size", [1, 2, 7])
@@ -85,8 +93,10 @@ def test_long_texts_are_the_same_bit_by_bit(monkeypatch: pytest.MonkeyPatch, siz
     monkeypatch.setattr(remembered_tokens, "SEGMENT", size)
     monkeypatch.setattr(remembered_tokens, "BLOCK", size)
     remembered = RememberedTokens(definition)
-    assert remembered.ids(text) == [token.id for token in definition(text)]
-    assert columns(remembered, [text, "", "a", text]) == [definition(text), [], definition("a"), definition(text)]
+    ids = [token.id for token in definition(text)]
+    assert remembered.ids(text) == ids
+    assert from_bytes(remembered.id_bytes([text, ""])) == [ids, []]
+    assert with_places(remembered, [text, "", "a", text]) == [definition(text), [], definition("a"), definition(text)]
 
 
 @pytest.mark.parametrize("character", DELETED_WHITESPACE)
@@ -110,7 +120,7 @@ def test_a_special_token_with_a_space_inside_is_found():
     definition = text_tokens(mask_token="two words")
     remembered = RememberedTokens(definition)
     assert remembered.ids("a two words b") == [VOCABULARY.ids[token] for token in ("a", "two words", "b")]
-    assert columns(remembered, ["a two words b", ""]) == [definition("a two words b"), []]
+    assert with_places(remembered, ["a two words b", ""]) == [definition("a two words b"), []]
     assert definition("a two words b")[1] == (VOCABULARY.ids["two words"], 2, 11, 1)
 
 
@@ -119,12 +129,13 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(module, name, 10)
     definition = text_tokens()
     remembered = RememberedTokens(definition)
-    memories = [remembered._ids, remembered._spans, remembered._ids._compute.__self__._word_ids]
+    memories = [remembered._ids, remembered._id_bytes, remembered._spans, remembered._ids._compute.__self__._word_ids]
     sizes = []
     for number in range(35):
         text = "a" * (number + 1) + " b"
         assert remembered.ids(text) == [token.id for token in definition(text)]
-        assert columns(remembered, [text]) == [definition(text)]
+        assert from_bytes(remembered.id_bytes([text])) == [remembered.ids(text)]
+        assert with_places(remembered, [text]) == [definition(text)]
         sizes.append([len(memory) for memory in memories])
     assert np.max(sizes) <= 10
     assert (np.min(sizes[15:], axis=0) < np.max(sizes, axis=0)).all()
@@ -150,7 +161,7 @@ def test_threads_may_share_it(monkeypatch: pytest.MonkeyPatch):
         for _ in range(300):
             place = source.randrange(len(texts))
             ids = remembered.ids(texts[place])
-            if ids != [token.id for token in expected[place]] or columns(remembered, [texts[place]]) != [expected[place]]:
+            if ids != [token.id for token in expected[place]] or with_places(remembered, [texts[place]]) != [expected[place]]:
                 wrong.append(texts[place])
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]

@@ -1,0 +1,16 @@
+"""Numbers as the bytes of int32, as the memory keeps them: they join fast, and NumPy takes them as they are."""
+
+from array import array
+from collections.abc import Sequence
+from struct import Struct
+
+INT32_SIZE = 4
+
+# For a few numbers this takes half the time of an array.
+_PACKERS = [Struct(f"{count}i").pack for count in range(128)]
+
+
+def int32_bytes(numbers: Sequence[int]) -> bytes:
+    """The numbers, each from -2³¹ up to 2³¹, four bytes each in the order of this machine."""
+    count = len(numbers)
+    return _PACKERS[count](*numbers) if count < 128 else array("i", numbers).tobytes()
