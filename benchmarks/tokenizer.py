@@ -172,18 +172,15 @@ class Ours:
         # A new one, with nothing in its memory.
         self.tokenizer = Tokenizer(tokenizer.vocabulary, tokenizer.settings)
 
+    def lists(self, texts: list[str], **options: Any) -> dict[str, Any]:
+        more = {"return_token_type_ids": False, "return_attention_mask": False}
+        return self.tokenizer(texts, padding=False, return_tensors=None, **more, **options)
+
     def ids(self, texts: list[str]) -> list[list[int]]:
-        return [self.tokenizer.encode(text) for text in texts]
+        return self.lists(texts)["input_ids"]
 
     def offsets(self, texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
-        batch = self.tokenizer(
-            texts,
-            padding=False,
-            return_offsets_mapping=True,
-            return_token_type_ids=False,
-            return_attention_mask=False,
-            return_tensors=None,
-        )
+        batch = self.lists(texts, return_offsets_mapping=True)
         return batch["input_ids"], batch["offset_mapping"]
 
     def arrays(self, texts: list[str]) -> list[dict[str, np.ndarray]]:

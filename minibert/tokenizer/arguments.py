@@ -91,12 +91,11 @@ def texts_and_pairs(text: object, text_pair: object) -> tuple[list[str], list[st
         first = [checked_text(text, "the text")]
         return first, None if text_pair is None else [checked_text(text_pair, "the second text")]
     items = _items(text, "text")
-    pairs = [item for item in items if isinstance(item, tuple)]
-    if text_pair is None and len(pairs) == len(items):
-        for place, pair in enumerate(pairs):
+    if text_pair is None and isinstance(items[0], tuple) and all(isinstance(item, tuple) for item in items):
+        for place, pair in enumerate(items):
             if len(pair) != 2:
                 raise TokenizerError(f"text[{place}] is a tuple of {len(pair)}; expected a text, or a pair of texts")
-        first, second = ([pair[side] for pair in pairs] for side in (0, 1))
+        first, second = ([pair[side] for pair in items] for side in (0, 1))
         return _checked_texts(first, "text", "[0]"), _checked_texts(second, "text", "[1]")
     first = _checked_texts(items, "text")
     if text_pair is None:
@@ -155,12 +154,14 @@ def _check_counts(first: Sequence[object], second: Sequence[object]) -> None:
         raise TokenizerError(f"text has {len(first)} texts and text_pair {len(second)}; expected one for each")
 
 
-def _checked_texts(items: Sequence[object], name: str, part: str = "") -> list[str]:
-    # Most texts are plain ones, and asking that takes less time than naming them all for an error that few make.
-    return [
-        item if isinstance(item, str) and item.isascii() else checked_text(item, f"{name}[{place}]{part}")
-        for place, item in enumerate(items)
-    ]
+def _checked_texts(items: list[Any], name: str, part: str = "") -> list[str]:
+    try:
+        # Most texts are ASCII, and asking that takes less time than naming each for an error that few make.
+        if all(map(str.isascii, items)):
+            return items
+    except TypeError:
+        pass
+    return [checked_text(item, f"{name}[{place}]{part}") for place, item in enumerate(items)]
 
 
 def _items(texts: object, name: str) -> list[Any]:

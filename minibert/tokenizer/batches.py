@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from minibert.errors import TokenizerError
 from minibert.tokenizer.arguments import BatchOptions, checked_options, texts_and_pairs, words_and_pairs
 from minibert.tokenizer.int32_bytes import INT32_SIZE
-from minibert.tokenizer.plain_rows import byte_rows, list_rows, plain_arrays, plain_lists
+from minibert.tokenizer.plain_rows import plain_arrays, plain_lists, plain_rows
 from minibert.tokenizer.remembered_tokens import RememberedTokens
 from minibert.tokenizer.rows import Rows, common_width, lay_out, lists
 from minibert.tokenizer.settings import TokenizerSettings
@@ -62,15 +62,12 @@ class BatchMaker:
         length = None if truncation is None else truncation.length
         special_ids = self._special_ids if options.add_special_tokens else None
         side, padding_id = str(options.padding_side), self._padding_id
-        if options.return_tensors is None:
-            lists_of_ids = [self._remembered.ids(text, enough=length) for text in texts]
-            list_of_rows = list_rows(lists_of_ids, special_ids, length)
-            width = self._width(_lengths(list_of_rows), np.arange(len(texts)), options)
-            return plain_lists(list_of_rows, keys, width, side, padding_id)
-        rows = byte_rows(self._remembered.id_bytes(texts, enough=length), special_ids, length)
-        lengths = _lengths(rows) // INT32_SIZE
-        width = self._width(lengths, np.arange(len(texts)), options)
-        return plain_arrays(rows, lengths, keys, width or 0, side, padding_id)
+        rows = plain_rows(self._remembered.ids_of_all(texts, enough=length), special_ids, length)
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // INT32_SIZE
+        width = self._width(lengths, np.arange(len(rows)), options)
+        if options.return_tensors is None or width is None:
+            return plain_lists(rows, keys, width, side, padding_id)
+        return plain_arrays(rows, lengths, keys, width, side, padding_id)
 
     def _batch(
         self,
@@ -151,7 +148,3 @@ class BatchMaker:
                 "padding='longest', or return_tensors=None for lists"
             )
         return longest
-
-
-def _lengths(rows: Sequence[Sequence[Any]]) -> Int64[np.ndarray, " rows"]:
-    return np.fromiter(map(len, rows), np.int64, len(rows))

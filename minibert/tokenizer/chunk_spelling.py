@@ -24,9 +24,6 @@ PLAIN_WORD = re.compile("[0-9A-Za-z]+|[^ ]")
 WORDS_KEPT = 1 << 16
 """So many words are remembered with their ids."""
 
-ONE_CHARACTER = (1,)
-"""The lengths to try where no token begins with the next two characters."""
-
 ASTRAL = 0x10000
 """Characters from here on are so many and so rare that nothing is remembered of them."""
 
@@ -62,20 +59,20 @@ class ChunkSpelling:
         self._whole_words = self._beginnings if longest <= self._word_limit else {}
         self._word_ids = BoundedMemory(self._ids_of_word, WORDS_KEPT)
 
-    def ids(self, chunk: str) -> tuple[int, ...]:
-        """The ids of the chunk's tokens."""
+    def ids(self, chunk: str) -> bytes:
+        """The ids of the chunk's tokens as int32."""
         whole_words, word_ids = self._whole_words, self._word_ids
         if self._letters.issuperset(chunk):
             word = chunk.lower() if self._lower_case else chunk
             token_id = whole_words.get(word)
-            return word_ids[word] if token_id is None else (token_id,)
+            return int32_bytes(word_ids[word] if token_id is None else (token_id,))
         text = self._plain_text(chunk)
         if text is not None:
             words = PLAIN_WORD.findall(text)
         else:
             text = chunk.translate(self._spelled)
             if DEPENDS in text:
-                return tuple([token.id for token in self._text_tokens(chunk)])
+                return int32_bytes([token.id for token in self._text_tokens(chunk)])
             words = text.split()
         ids: list[int] = []
         for word in words:
@@ -84,11 +81,7 @@ class ChunkSpelling:
                 ids += word_ids[word]
             else:
                 ids.append(token_id)
-        return tuple(ids)
-
-    def id_bytes(self, chunk: str) -> bytes:
-        """The same as int32."""
-        return int32_bytes(self.ids(chunk))
+        return int32_bytes(ids)
 
     def spans(self, chunk: str) -> bytes:
         """The chunk's tokens as int32 quadruples: id, first character and end in the chunk, 1 where a word begins or 0."""
@@ -185,21 +178,23 @@ class ChunkSpelling:
         start, tokens, lengths = 0, self._beginnings, self._beginning_lengths
         continuations, continuation_lengths = self._continuations, self._continuation_lengths
         while start < len(word):
-            longer = lengths.get(word[start : start + 2])
-            if longer is None:
+            known_lengths = lengths.get(word[start : start + 2])
+            if known_lengths is None:
+                # No token goes on with the next two characters.
                 token_id = tokens.get(word[start])
                 if token_id is None:
                     return unknown
                 pieces.append(token_id)
                 start += 1
             else:
-                for length in longer:
-                    # Past the word's end this is the whole rest, whatever its length.
-                    token_id = tokens.get(word[start : start + length])
-                    if token_id is not None:
-                        pieces.append(token_id)
-                        start += length
-                        break
+                rest = len(word) - start
+                for length in known_lengths:
+                    if length <= rest:
+                        token_id = tokens.get(word[start : start + length])
+                        if token_id is not None:
+                            pieces.append(token_id)
+                            start += length
+                            break
                 else:
                     return unknown
             tokens, lengths = continuations, continuation_lengths

@@ -14,3 +14,8 @@ def int32_bytes(numbers: Sequence[int]) -> bytes:
     """The numbers, each from -2³¹ up to 2³¹, four bytes each in the order of this machine."""
     count = len(numbers)
     return _PACKERS[count](*numbers) if count < 128 else array("i", numbers).tobytes()
+
+
+def int32_list(packed: bytes) -> list[int]:
+    """The numbers that `int32_bytes` packed."""
+    return array("i", packed).tolist()

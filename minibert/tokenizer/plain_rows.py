@@ -1,7 +1,7 @@
 """Rows of one text each, of which ids are all that is asked for: what `rows` makes of them, by a shorter way.
 
-Most calls are for such rows, and Python puts a few dozen of them together before NumPy has gathered as many from a
-table: as lists, or as strings of bytes, the ids as int32, which become an array.
+Most calls are for such rows. A row is a string of bytes here, its ids as int32: Python joins and fills up a few dozen of
+them before NumPy has gathered as many from a table.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,42 +10,32 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from minibert.tokenizer.int32_bytes import INT32_SIZE, int32_bytes
+from minibert.tokenizer.int32_bytes import INT32_SIZE, int32_bytes, int32_list
 
 
-def list_rows(texts: list[list[int]], special_ids: tuple[int, int] | None, length: int | None) -> list[list[int]]:
-    """The ids of the texts made rows, in place: [CLS] text [SEP], of a text the first `length` tokens, None for all."""
-    for ids in texts:
-        if length is not None:
-            del ids[length:]
-        if special_ids is not None:
-            ids.insert(0, special_ids[0])
-            ids.append(special_ids[1])
-    return texts
-
-
-def byte_rows(texts: Sequence[bytes], special_ids: tuple[int, int] | None, length: int | None) -> list[bytes]:
-    """The same of bytes."""
+def plain_rows(texts: Sequence[bytes], special_ids: tuple[int, int] | None, length: int | None) -> list[bytes]:
+    """[CLS] text [SEP] for every text, given by its ids; of a text the first `length` tokens, None for all of them."""
     end = None if length is None else length * INT32_SIZE
     before, behind = (b"", b"") if special_ids is None else (int32_bytes((token_id,)) for token_id in special_ids)
     return [b"".join((before, ids[:end], behind)) for ids in texts]
 
 
 def plain_lists(
-    rows: list[list[int]], keys: Collection[str], width: int | None, side: str, pad_token_id: int
+    rows: list[bytes], keys: Collection[str], width: int | None, side: str, pad_token_id: int
 ) -> dict[str, list[Any]]:
-    """The columns `input_ids` and `keys` of the rows, with a `width` filled up to it on the `side`."""
-    lengths = list(map(len, rows))
-    missing = [0 if width is None else width - length for length in lengths]
-    lists: dict[str, list[Any]] = {"input_ids": rows}
-    if width is not None:
-        lists["input_ids"] = [_filled(ids, [pad_token_id] * count, side) for ids, count in zip(rows, missing, strict=True)]
+    """The columns `input_ids` and `keys` of the rows as lists, with a `width` filled up to it on the `side`."""
+    filled = rows if width is None else _filled_up(rows, width, side, pad_token_id)
+    lists = {"input_ids": [int32_list(row) for row in filled]}
     if "token_type_ids" in keys:
-        lists["token_type_ids"] = [[0] * (length + count) for length, count in zip(lengths, missing, strict=True)]
+        lists["token_type_ids"] = [[0] * len(ids) for ids in lists["input_ids"]]
     if "attention_mask" in keys:
-        lists["attention_mask"] = [
-            _filled([1] * length, [0] * count, side) for length, count in zip(lengths, missing, strict=True)
-        ]
+        ones = [[1] * (len(row) // INT32_SIZE) for row in rows]
+        if width is None:
+            lists["attention_mask"] = ones
+        elif side == "right":
+            lists["attention_mask"] = [row + [0] * (width - len(row)) for row in ones]
+        else:
+            lists["attention_mask"] = [[0] * (width - len(row)) + row for row in ones]
     return lists
 
 
@@ -53,8 +43,7 @@ def plain_arrays(
     rows: list[bytes], lengths: Int64[np.ndarray, " rows"], keys: Collection[str], width: int, side: str, pad_token_id: int
 ) -> dict[str, np.ndarray]:
     """The same as int32 arrays [rows, width]; `lengths` says how many tokens each row has."""
-    padding = int32_bytes((pad_token_id,)) * width
-    ids = b"".join([_filled(row, padding[len(row) :], side) for row in rows])
+    ids = b"".join(_filled_up(rows, width, side, pad_token_id))
     # A copy, since nobody may write to what Python holds as bytes.
     arrays = {"input_ids": np.frombuffer(ids, np.int32).reshape(len(rows), width).copy()}
     if "token_type_ids" in keys:
@@ -66,5 +55,8 @@ def plain_arrays(
     return arrays
 
 
-def _filled(row: Any, padding: Any, side: str) -> Any:
-    return row + padding if side == "right" else padding + row
+def _filled_up(rows: list[bytes], width: int, side: str, pad_token_id: int) -> list[bytes]:
+    padding = int32_bytes((pad_token_id,)) * width
+    if side == "right":
+        return [row + padding[len(row) :] for row in rows]
+    return [padding[len(row) :] + row for row in rows]

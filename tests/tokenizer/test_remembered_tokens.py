@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from minibert.tokenizer import chunk_spelling, remembered_tokens
 from minibert.tokenizer.bounded_memory import LONGEST_KEPT, BoundedMemory
 from minibert.tokenizer.flavors import FLAVORS
+from minibert.tokenizer.int32_bytes import int32_list
 from minibert.tokenizer.remembered_tokens import DELETED_WHITESPACE, RememberedTokens
 from minibert.tokenizer.settings import TokenizerSettings
 from minibert.tokenizer.text_tokens import TextTokens, Token
@@ -58,8 +59,8 @@ def with_places(remembered: RememberedTokens, texts: list[str]) -> list[list[Tok
     return [tokens[start:end] for start, end in pairwise(edges.tolist())]
 
 
-def from_bytes(rows: list[bytes]) -> list[list[int]]:
-    return [np.frombuffer(row, np.int32).tolist() for row in rows]
+def ids_of(remembered: RememberedTokens, text: str) -> list[int]:
+    return int32_list(remembered.ids(text))
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
@@ -70,8 +71,8 @@ def test_they_are_those_of_the_definition(settings: dict, texts: list[str]):
     expected = [definition(text) for text in texts]
     expected_ids = [[token.id for token in tokens] for tokens in expected]
     for _ in range(2):
-        assert [remembered.ids(text) for text in texts] == expected_ids
-        assert from_bytes(remembered.id_bytes(texts)) == expected_ids
+        assert [ids_of(remembered, text) for text in texts] == expected_ids
+        assert list(map(int32_list, remembered.ids_of_all(texts))) == expected_ids
         assert with_places(remembered, texts) == expected
 
 
@@ -81,7 +82,7 @@ def test_enough_of_them_are_the_first(settings: dict, text: str, enough: int):
     definition = text_tokens(**settings)
     expected = [token.id for token in definition(text)]
     remembered = RememberedTokens(definition)
-    for found in (remembered.ids(text, enough), *from_bytes(remembered.id_bytes([text], enough))):
+    for found in map(int32_list, (remembered.ids(text, enough), *remembered.ids_of_all([text], enough))):
         assert found == expected[: len(found)]
         assert len(found) >= min(enough, len(expected))
 
@@ -94,17 +95,16 @@ def test_long_texts_are_the_same_bit_by_bit(monkeypatch: pytest.MonkeyPatch, siz
     monkeypatch.setattr(remembered_tokens, "BLOCK", size)
     remembered = RememberedTokens(definition)
     ids = [token.id for token in definition(text)]
-    assert remembered.ids(text) == ids
-    assert from_bytes(remembered.id_bytes([text, ""])) == [ids, []]
+    assert list(map(int32_list, remembered.ids_of_all([text, ""]))) == [ids, []]
     assert with_places(remembered, [text, "", "a", text]) == [definition(text), [], definition("a"), definition(text)]
 
 
 @pytest.mark.parametrize("character", DELETED_WHITESPACE)
 def test_what_python_takes_for_whitespace_and_bert_deletes_joins_words(character: str):
     remembered = RememberedTokens(text_tokens())
-    assert remembered.ids(f"a{character}b") == [VOCABULARY.ids["ab"]]
+    assert ids_of(remembered, f"a{character}b") == [VOCABULARY.ids["ab"]]
     # Only the raw text can hold a special token: deleting the character does not make one.
-    assert remembered.ids(f"[MA{character}SK]") == [VOCABULARY.ids[token] for token in ("[", "mask", "]")]
+    assert ids_of(remembered, f"[MA{character}SK]") == [VOCABULARY.ids[token] for token in ("[", "mask", "]")]
 
 
 @pytest.mark.parametrize("flavor", FLAVORS)
@@ -119,7 +119,7 @@ def test_every_code_point_that_splits_a_string_is_whitespace_or_deleted(flavor: 
 def test_a_special_token_with_a_space_inside_is_found():
     definition = text_tokens(mask_token="two words")
     remembered = RememberedTokens(definition)
-    assert remembered.ids("a two words b") == [VOCABULARY.ids[token] for token in ("a", "two words", "b")]
+    assert ids_of(remembered, "a two words b") == [VOCABULARY.ids[token] for token in ("a", "two words", "b")]
     assert with_places(remembered, ["a two words b", ""]) == [definition("a two words b"), []]
     assert definition("a two words b")[1] == (VOCABULARY.ids["two words"], 2, 11, 1)
 
@@ -129,12 +129,11 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(module, name, 10)
     definition = text_tokens()
     remembered = RememberedTokens(definition)
-    memories = [remembered._ids, remembered._id_bytes, remembered._spans, remembered._ids._compute.__self__._word_ids]
+    memories = [remembered._ids, remembered._spans, remembered._ids._compute.__self__._word_ids]
     sizes = []
     for number in range(35):
         text = "a" * (number + 1) + " b"
-        assert remembered.ids(text) == [token.id for token in definition(text)]
-        assert from_bytes(remembered.id_bytes([text])) == [remembered.ids(text)]
+        assert ids_of(remembered, text) == [token.id for token in definition(text)]
         assert with_places(remembered, [text]) == [definition(text)]
         sizes.append([len(memory) for memory in memories])
     assert np.max(sizes) <= 10
@@ -160,7 +159,7 @@ def test_threads_may_share_it(monkeypatch: pytest.MonkeyPatch):
         source = random.Random(seed)
         for _ in range(300):
             place = source.randrange(len(texts))
-            ids = remembered.ids(texts[place])
+            ids = ids_of(remembered, texts[place])
             if ids != [token.id for token in expected[place]] or with_places(remembered, [texts[place]]) != [expected[place]]:
                 wrong.append(texts[place])
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minibert.errors import TokenizerError
-from minibert.tokenizer.int32_bytes import int32_bytes
-from minibert.tokenizer.plain_rows import byte_rows, list_rows, plain_arrays, plain_lists
+from minibert.tokenizer.int32_bytes import int32_bytes, int32_list
+from minibert.tokenizer.plain_rows import plain_arrays, plain_lists, plain_rows
 from minibert.tokenizer.rows import SHARED_LENGTHS, SHARED_STARTS, Rows, common_width, lay_out, lists
 from minibert.tokenizer.token_table import TokenTable, edges_between
 from minibert.tokenizer.truncation import RowParts, row_parts
@@ -126,11 +126,10 @@ def test_the_shorter_way_makes_the_same_rows(texts, special_ids, length, more, s
     columns = lay_out(whole, [key for key in PLAIN_KEYS if key in keys], width, side, 9)
     row_lengths = whole.lengths if width is None else np.full(len(texts), width)
 
-    found = list_rows([list(ids) for ids in texts], special_ids, length)
+    found = plain_rows([int32_bytes(ids) for ids in texts], special_ids, length)
     assert plain_lists(found, keys, width, side, 9) == lists(columns, row_lengths)
     if width is not None:
-        as_bytes = byte_rows([int32_bytes(ids) for ids in texts], special_ids, length)
-        arrays = plain_arrays(as_bytes, whole.lengths, keys, width, side, 9)
+        arrays = plain_arrays(found, whole.lengths, keys, width, side, 9)
         assert list(arrays) == list(columns)
         for key, array in arrays.items():
             assert array.dtype == np.int32
@@ -157,4 +156,4 @@ def test_ids_may_be_all_that_is_asked_for():
 
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=300))
 def test_numbers_are_packed_as_int32(numbers: list[int]):
-    assert np.frombuffer(int32_bytes(numbers), np.int32).tolist() == numbers
+    assert np.frombuffer(int32_bytes(numbers), np.int32).tolist() == int32_list(int32_bytes(numbers)) == numbers
