@@ -3,7 +3,8 @@ r"""Text to ids and back: BERT's WordPiece tokenizer in plain Python and NumPy.
     special tokens found in the raw text -> normalisation -> words -> WordPiece -> [CLS], [SEP] -> truncation, padding
 
 A file for each step: `text_tokens` (the definition of all but the last two), `normalization`, `word_splitting`,
-`word_piece`, `truncation`, `rows`. `remembered_tokens` and `chunk_spelling` give exactly what the definition gives, fast.
+`word_piece`, `truncation`, `rows`. What is fast gives exactly the same: `remembered_tokens` and `chunk_spelling` as the
+definition, `plain_rows` as `rows`.
 
 **What is equal.** The flavor "hf" gives, for every text that UTF-8 can hold, the ids, offsets and words of the library
 `tokenizers` 0.23, which transformers 5 has inside. The flavor "google" gives the tokens of FullTokenizer in

@@ -29,6 +29,9 @@ OPTIONAL_KEYS = {
 PLAIN_KEYS = {"token_type_ids", "attention_mask"}
 """What the shorter way of `plain_rows` can make besides ids."""
 
+TEXTS_TOGETHER = 128
+"""So many texts go through all steps before the next ones do, while they are in the processor's cache."""
+
 
 class BatchMaker:
     """`make(text, text_pair, options)` is what `Tokenizer.__call__` gives."""
@@ -44,14 +47,13 @@ class BatchMaker:
     def __call__(self, text: object, text_pair: object, given: BatchOptions, settings: TokenizerSettings) -> dict[str, Any]:
         """The batch, with the options as the caller gave them; the settings say the rest."""
         options = checked_options(given, settings)
-        checked = words_and_pairs if options.is_split_into_words else texts_and_pairs
         first: Any
-        first, second = checked(text, text_pair)
+        first, second = (words_and_pairs if options.is_split_into_words else texts_and_pairs)(text, text_pair)
         special_count = 0 if not options.add_special_tokens else 2 if second is None else 3
         truncation = self._truncation(options, special_count)
         keys = [key for key, option in OPTIONAL_KEYS.items() if getattr(options, option)]
-        is_plain = second is None and not options.is_split_into_words and PLAIN_KEYS.issuperset(keys)
-        if is_plain and (truncation is None or cuts_single_texts_at_the_end(truncation)):
+        is_plain = not (options.is_split_into_words or options.return_overflowing_tokens) and PLAIN_KEYS.issuperset(keys)
+        if is_plain and second is None and (truncation is None or cuts_single_texts_at_the_end(truncation)):
             return self._plain_batch(first, truncation, keys, options)
         return self._batch(first, second, truncation, keys, options)
 
@@ -62,7 +64,10 @@ class BatchMaker:
         length = None if truncation is None else truncation.length
         special_ids = self._special_ids if options.add_special_tokens else None
         side, padding_id = str(options.padding_side), self._padding_id
-        rows = plain_rows(self._remembered.ids_of_all(texts, enough=length), special_ids, length)
+        rows: list[bytes] = []
+        for start in range(0, len(texts), TEXTS_TOGETHER):
+            ids = self._remembered.ids_of_all(texts[start : start + TEXTS_TOGETHER], enough=length)
+            rows += plain_rows(ids, special_ids, length)
         lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // INT32_SIZE
         width = self._width(lengths, np.arange(len(rows)), options)
         if options.return_tensors is None or width is None:

@@ -250,6 +250,11 @@ def test_a_long_text_becomes_windows_that_overlap():
     assert batch["offset_mapping"][2].tolist() == [[0, 0], [7, 8], [9, 12], [13, 16], [0, 0]]
 
 
+def test_rows_say_their_text_also_where_nothing_is_cut():
+    batch = Tokenizer(TOKENS)(["the cats", "the"], return_overflowing_tokens=True)
+    assert batch["overflow_to_sample_mapping"].tolist() == [0, 1]
+
+
 def test_a_stride_over_the_window_is_an_error_whether_or_not_a_text_is_cut():
     options = {"truncation": True, "max_length": 5, "return_overflowing_tokens": True}
     for text in ("the cats sat", "the"):
