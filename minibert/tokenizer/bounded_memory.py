@@ -1,6 +1,7 @@
-"""A memory of results that cannot outgrow its bounds."""
+"""Memories of results that cannot outgrow their bounds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -27,3 +28,27 @@ class BoundedMemory(dict[str, Result]):
                 self.clear()
             self[string] = result
         return result
+
+
+class TextMemory(dict[str, bytes]):
+    """Texts with their ids, of `most_bytes` in all; where more are kept it starts afresh."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__()
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._lock = Lock()
+
+    def keep(self, texts: Iterable[tuple[str, bytes]], size: int) -> None:
+        """Remembers texts that take `size` bytes together, unless another thread is at it."""
+        # Never waited for: after a fork the lock may be held by a thread that does not exist any more.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._bytes += size
+            if self._bytes > self._most_bytes:
+                self.clear()
+                self._bytes = size
+            self.update(texts)
+        finally:
+            self._lock.release()

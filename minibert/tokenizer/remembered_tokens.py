@@ -2,16 +2,17 @@
 
 What stands between two runs of whitespace has the same tokens wherever it stands, for no step of BERT's tokenization
 looks across whitespace. Natural text repeats its chunks, so most of them are looked up, and never normalised or split
-again. `chunk_spelling` has what happens to those that are new.
+again. `chunk_spelling` has what happens to those that are new. Whole texts that come again are looked up too.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from sys import getsizeof
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt
 
-from minibert.tokenizer.bounded_memory import BoundedMemory
+from minibert.tokenizer.bounded_memory import BoundedMemory, TextMemory
 from minibert.tokenizer.chunk_spelling import ChunkSpelling, spans_of_tokens
 from minibert.tokenizer.int32_bytes import INT32_SIZE, int32_bytes
 from minibert.tokenizer.text_tokens import TextTokens
@@ -22,6 +23,12 @@ DELETED_WHITESPACE = "\v\f\x1c\x1d\x1e\x1f\x85"
 
 CHUNKS_KEPT, SPANS_KEPT = 1 << 17, 3 << 15
 """So many chunks are remembered with their ids, and with their offsets: up to 25 MB each, of astral characters 40 MB."""
+
+TEXT_BYTES_KEPT, SHORTEST_TEXT, LONGEST_TEXT = 24 << 20, 32, 1 << 13
+"""So many bytes of whole texts are remembered with their ids, of texts with more and up to so many characters."""
+
+ENTRY_BYTES = 200
+"""What a remembered text takes besides its characters and ids."""
 
 SEGMENT = 1 << 16
 """Longer texts, in characters, are split bit by bit, since a list of their chunks takes ten times their own memory."""
@@ -47,6 +54,7 @@ class RememberedTokens:
         spelling = ChunkSpelling(text_tokens)
         self._ids = BoundedMemory(spelling.ids, CHUNKS_KEPT)
         self._ids_of_chunk = self._ids.__getitem__
+        self._texts = TextMemory(TEXT_BYTES_KEPT)
         self._spans = BoundedMemory(spelling.spans, SPANS_KEPT)
         # A special token with whitespace inside reaches over chunks.
         self._chunks_stand_alone = all(token.split() == [token] for token in text_tokens.special_tokens)
@@ -73,13 +81,27 @@ class RememberedTokens:
         return bytes(ids)
 
     def ids_of_all(self, texts: Sequence[str], enough: int | None = None) -> list[bytes]:
-        """`ids` of every text."""
+        """`ids` of every text, which remembers the texts themselves as well: they come again in every epoch of training."""
+        known = list(map(self._texts.get, texts))
+        new = [text for text, ids in zip(texts, known, strict=True) if ids is None]
+        found = iter(self._ids_of_new(new, enough) if new else ())
+        return [next(found) if ids is None else ids for ids in known]
+
+    def _ids_of_new(self, texts: Sequence[str], enough: int | None) -> list[bytes]:
         size = self._first_look(enough)
+        together = "".join(texts)
         # The same short way for all of them takes less time than a call for each.
-        if _has_deleted_whitespace("".join(texts)):
-            return [self.ids(text, enough) for text in texts]
-        known = self._ids_of_chunk
-        return [b"".join(map(known, text.split())) if len(text) <= size else self.ids(text, enough) for text in texts]
+        if _has_deleted_whitespace(together):
+            ids_of_texts = [self.ids(text, enough) for text in texts]
+        else:
+            known = self._ids_of_chunk
+            ids_of_texts = [b"".join(map(known, text.split())) if len(text) <= size else self.ids(text, enough) for text in texts]
+        # Of longer texts these may not be all the ids; the chunks of shorter ones are found as fast.
+        longest = min(size, LONGEST_TEXT)
+        kept = [(text, ids) for text, ids in zip(texts, ids_of_texts, strict=True) if SHORTEST_TEXT < len(text) <= longest]
+        if kept:
+            self._texts.keep(kept, getsizeof(together) + sum(map(len, ids_of_texts)) + ENTRY_BYTES * len(kept))
+        return ids_of_texts
 
     def table(self, texts: Sequence[str]) -> TokenTable:
         """The ids of the tokens of all texts."""

@@ -273,6 +273,10 @@ class Tokenizer:
         """
         save_folder(Path(folder), self.vocabulary, self.settings)
 
+    def __reduce__(self) -> tuple[type["Tokenizer"], tuple[tuple[str, ...], TokenizerSettings]]:
+        # A copy, in another process for instance, begins with an empty memory.
+        return type(self), (tuple(self.vocabulary.tokens), self.settings)
+
     @property
     def vocab_size(self) -> int:
         """How many tokens the vocabulary has; the model's embedding table may have more rows."""

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minibert.tokenizer import chunk_spelling, remembered_tokens
-from minibert.tokenizer.bounded_memory import LONGEST_KEPT, BoundedMemory
+from minibert.tokenizer.bounded_memory import LONGEST_KEPT, BoundedMemory, TextMemory
 from minibert.tokenizer.flavors import FLAVORS
 from minibert.tokenizer.int32_bytes import int32_list
 from minibert.tokenizer.remembered_tokens import DELETED_WHITESPACE, RememberedTokens
@@ -140,6 +140,41 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch):
     assert (np.min(sizes[15:], axis=0) < np.max(sizes, axis=0)).all()
 
 
+TEXT = "ab a [MASK] É.G " * 3
+
+
+def test_whole_texts_are_remembered_with_all_their_ids():
+    remembered = RememberedTokens(text_tokens())
+    expected = remembered.ids(TEXT)
+    assert len(int32_list(remembered.ids_of_all([TEXT], enough=2)[0])) < len(int32_list(expected))
+    assert not remembered._texts
+    for _ in range(2):
+        assert remembered.ids_of_all(["a", TEXT, "a"]) == [remembered.ids("a"), expected, remembered.ids("a")]
+    assert remembered._texts == {TEXT: expected}
+    assert remembered.ids_of_all([TEXT, TEXT + "b"], enough=2)[0] == expected
+
+
+def test_the_memory_of_texts_is_bounded_by_their_size(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(remembered_tokens, "TEXT_BYTES_KEPT", 10_000)
+    remembered = RememberedTokens(text_tokens())
+    sizes = []
+    for number in range(200):
+        text = f"{TEXT} {number}"
+        assert remembered.ids_of_all([text, TEXT]) == [remembered.ids(text), remembered.ids(TEXT)]
+        sizes.append(sum(sys.getsizeof(text) + sys.getsizeof(ids) for text, ids in remembered._texts.items()))
+    assert 2_000 < max(sizes) <= 10_000
+    assert min(sizes[50:]) < 1_000
+
+
+def test_a_text_is_not_waited_for():
+    memory = TextMemory(100)
+    with memory._lock:
+        memory.keep([("a", b"")], 1)
+    assert not memory
+    memory.keep([("a", b"")], 1)
+    assert memory == {"a": b""}
+
+
 def test_a_long_string_is_not_kept():
     memory = BoundedMemory(len, 10)
     assert (memory["a" * LONGEST_KEPT], memory["b" * (LONGEST_KEPT + 1)]) == (LONGEST_KEPT, LONGEST_KEPT + 1)
@@ -159,7 +194,7 @@ def test_threads_may_share_it(monkeypatch: pytest.MonkeyPatch):
         source = random.Random(seed)
         for _ in range(300):
             place = source.randrange(len(texts))
-            ids = ids_of(remembered, texts[place])
+            ids = int32_list(remembered.ids_of_all([texts[place]])[0])
             if ids != [token.id for token in expected[place]] or with_places(remembered, [texts[place]]) != [expected[place]]:
                 wrong.append(texts[place])
 

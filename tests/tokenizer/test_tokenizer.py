@@ -1,3 +1,5 @@
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -389,3 +391,14 @@ def test_very_long_texts_without_a_space_take_time_in_proportion(character: str,
     offsets = TOKENIZER(text, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"][0]
     assert len(offsets) == len(tokens)
     assert not tokens or offsets[-1].tolist() == ([0, len(text)] if tokens == ["[UNK]"] else [len(text) - 1, len(text)])
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda tokenizer: pickle.loads(pickle.dumps(tokenizer))], ids=["copy", "pickle"]
+)
+def test_a_tokenizer_can_be_copied_into_another_process(copied):
+    tokenizer = Tokenizer(TOKENS, TokenizerSettings(model_max_length=7))
+    tokenizer.add_special_tokens(["[E1]"])
+    found = copied(tokenizer)
+    assert (found.vocabulary.tokens, found.settings) == (tokenizer.vocabulary.tokens, tokenizer.settings)
+    assert found.encode("the [E1] cats") == tokenizer.encode("the [E1] cats")
