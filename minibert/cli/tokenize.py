@@ -4,7 +4,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -18,6 +19,9 @@ FORMATS = ("table", "ids", "tokens", "jsonl")
 MOST_TABLES = 12
 BLOCK_TEXTS = 1000
 BLOCK_CHARACTERS = 1 << 20
+
+LONGEST_LINE = 1 << 26
+"""In bytes: a file without line ends, /dev/zero for one, must not fill the memory."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -87,7 +91,7 @@ def _texts(arguments: argparse.Namespace) -> Iterator[str]:
 def _lines_of_standard_input() -> Iterator[str]:
     if sys.stdin is None:
         raise InputError("standard input is closed; expected a text a line")
-    return _some(_lines(sys.stdin.buffer, "standard input"), "standard input")
+    return _some(_lines(sys.stdin.buffer.readline, "standard input"), "standard input")
 
 
 def _lines_of_files(paths: list[str]) -> Iterator[str]:
@@ -103,15 +107,17 @@ def _lines_of_files(paths: list[str]) -> Iterator[str]:
 def _lines_of_file(path: str) -> Iterator[str]:
     try:
         with open(path, "rb") as file:
-            yield from _lines(file, path)
+            yield from _lines(file.readline, path)
     except OSError as problem:
         raise InputError(f"{path} cannot be read: {problem.strerror or problem}") from None
 
 
-def _lines(file: Iterable[bytes], name: str) -> Iterator[str]:
+def _lines(read_line: Callable[[int], bytes], name: str) -> Iterator[str]:
     # Lines of bytes end at "\n" alone; those of text, and str.splitlines(), also at characters that belong to a text.
     place = 0
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(iter(partial(read_line, LONGEST_LINE + 1), b""), start=1):
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"line {number} of {name} has over {LONGEST_LINE:,} bytes; expected a text a line")
         try:
             yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
         except UnicodeDecodeError as problem:

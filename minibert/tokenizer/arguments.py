@@ -10,6 +10,9 @@ from minibert.tokenizer.truncation import TRUNCATIONS
 
 PADDINGS = ("longest", "max_length")
 
+MOST_TOKENS = 1 << 24
+"""No row is made longer; a model of this length would need a table of positions of many gigabytes."""
+
 
 @dataclass(frozen=True)
 class BatchOptions:
@@ -50,8 +53,8 @@ def checked_options(options: BatchOptions, settings: TokenizerSettings) -> Batch
             "None for lists"
         )
     for name, number in (("max_length", options.max_length), ("pad_to_multiple_of", options.pad_to_multiple_of)):
-        if number is not None and (type(number) is not int or number < 1):
-            raise TokenizerError(f"{name} is {number!r}; expected a whole number of tokens from 1 upwards")
+        if number is not None and (type(number) is not int or not 1 <= number <= MOST_TOKENS):
+            raise TokenizerError(f"{name} is {number!r}; expected a whole number of tokens from 1 to {MOST_TOKENS:,}")
     if type(options.stride) is not int or options.stride < 0:
         raise TokenizerError(f"stride is {options.stride!r}; expected a whole number of tokens from 0 upwards")
     if options.stride and not options.return_overflowing_tokens:
@@ -168,7 +171,11 @@ def _items(texts: object, name: str) -> list[Any]:
     # Bytes are a sequence too, of numbers; arrays and columns of tables can be listed.
     if texts is None or isinstance(texts, bytes | bytearray | dict) or not hasattr(texts, "__iter__"):
         raise TokenizerError(f"{name} is of the type {type(texts).__name__}; expected a string or a sequence of strings")
-    items = list(texts)
+    try:
+        items = list(texts)
+    except TypeError:
+        # An array without axes has the method, but nothing to iterate over.
+        raise TokenizerError(f"{name} is a single {type(texts).__name__}; expected a string or a sequence of strings") from None
     if not items:
         raise TokenizerError(f"{name} is an empty batch; expected at least one text")
     return items

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-LONGEST_KEPT = 32
+LONGEST_KEPT = 24
 """Longer strings, in characters, are rarely met again and would take up the memory."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain, repeat
 from string import ascii_letters, digits
+from sys import maxunicode
 
 from minibert.tokenizer.bounded_memory import BoundedMemory
 from minibert.tokenizer.code_points import CharacterTable, CodePoints
@@ -21,7 +22,7 @@ from minibert.tokenizer.word_splitting import word_pattern
 PLAIN_WORD = re.compile("[0-9A-Za-z]+|[^ ]")
 """The words of printable ASCII, where everything but letters and digits is punctuation."""
 
-WORDS_KEPT = 1 << 16
+WORDS_KEPT = 1 << 15
 """So many words are remembered with their ids."""
 
 ASTRAL = 0x10000
@@ -159,11 +160,11 @@ class ChunkSpelling:
 
     @cached_property
     def _beginning_lengths(self) -> dict[str, list[int]]:
-        return _lengths_by_beginning(self._beginnings)
+        return _lengths_by_beginning(self._beginnings, self._word_limit)
 
     @cached_property
     def _continuation_lengths(self) -> dict[str, list[int]]:
-        return _lengths_by_beginning(self._continuations)
+        return _lengths_by_beginning(self._continuations, self._word_limit)
 
     @cached_property
     def _token_lengths(self) -> list[int]:
@@ -205,7 +206,7 @@ class ChunkSpelling:
         spelled = self._spelling_of(character)
         # Python lower-cases a sigma by its neighbours. Characters that the table forgets must not be remembered here.
         lowered = character.lower() if self._lower_case else character
-        if spelled == lowered and len(spelled) == 1 and character != "Σ" and ord(character) < ASTRAL:
+        if spelled == lowered and len(spelled) == 1 and character not in "Σ\0" and ord(character) < ASTRAL:
             self._letters.add(character)
         return spelled
 
@@ -241,11 +242,12 @@ def spans_of_tokens(tokens: Sequence[Token]) -> bytes:
     return int32_bytes(spans)
 
 
-def _lengths_by_beginning(tokens: dict[str, int]) -> dict[str, list[int]]:
+def _lengths_by_beginning(tokens: dict[str, int], longest: int) -> dict[str, list[int]]:
     """For every two characters that a token begins with, the lengths to try, the longest first and 1 at the end."""
     lengths: dict[str, list[int]] = {}
+    longest = min(longest, maxunicode)
     # The length as a character behind the beginning: strings take less time to make and to collect than tuples.
-    for beginning in sorted({token[:2] + chr(len(token)) for token in tokens}, reverse=True):
+    for beginning in sorted({token[:2] + chr(len(token)) for token in tokens if len(token) <= longest}, reverse=True):
         lengths.setdefault(beginning[:-1], []).append(ord(beginning[-1]))
     for beginning, known in lengths.items():
         if len(beginning) == 2:

@@ -21,10 +21,11 @@ from minibert.tokenizer.token_table import TokenTable, edges_between, joined
 # Python's str.split() cuts at these, where BERT deletes them, which joins what stands on both sides.
 DELETED_WHITESPACE = "\v\f\x1c\x1d\x1e\x1f\x85"
 
-CHUNKS_KEPT, SPANS_KEPT = 1 << 17, 3 << 15
-"""So many chunks are remembered with their ids, and with their offsets: up to 25 MB each, of astral characters 40 MB."""
+CHUNKS_KEPT, SPANS_KEPT = 1 << 16, 7 << 13
+"""So many chunks are remembered with their ids, and with their offsets. All memories together stay below 100 MB, also
+where every chunk is as long as can be, of astral characters, and each of these a token."""
 
-TEXT_BYTES_KEPT, SHORTEST_TEXT, LONGEST_TEXT = 24 << 20, 32, 1 << 13
+TEXT_BYTES_KEPT, SHORTEST_TEXT, LONGEST_TEXT = 16 << 20, 32, 1 << 13
 """So many bytes of whole texts are remembered with their ids, of texts with more and up to so many characters."""
 
 ENTRY_BYTES = 200

@@ -24,6 +24,7 @@ from minibert.tokenizer.vocabulary import Vocabulary
 # What a caller should give. `object` is what is checked: anything else becomes our error, with its place in the batch.
 Texts = str | Sequence[str] | Sequence[tuple[str, str]] | object
 SpecialTokens = Sequence[str] | Mapping[str, str | Sequence[str]] | object
+Ids = Sequence[int | np.integer] | Integer[np.ndarray, " tokens"] | object
 Offsets = Sequence[Sequence[int]] | Integer[np.ndarray, "tokens 2"] | object
 
 DEFAULT_OPTIONS = tuple(vars(BatchOptions()).values())
@@ -210,7 +211,7 @@ class Tokenizer:
 
     def decode(
         self,
-        ids: Sequence[int | np.integer] | Integer[np.ndarray, " tokens"],
+        ids: Ids,
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> str:
@@ -220,6 +221,8 @@ class Tokenizer:
         those round apostrophes, as in "isn't", False none. This is not the text that gave the ids, whose case, accents
         and spaces are gone; `decode_from_text` is. Raises TokenizerError for an id outside the vocabulary.
         """
+        if not isinstance(ids, Iterable):
+            raise TokenizerError(f"the ids are {ids!r}; expected a list or an array of one axis")
         tokens = self.convert_ids_to_tokens(list(ids))
         if skip_special_tokens:
             special_tokens = set(self.settings.whole_tokens)
@@ -261,7 +264,7 @@ class Tokenizer:
         settings = replace(self.settings, **own)
         additional = dict.fromkeys([*settings.additional_special_tokens, *more])
         settings = replace(settings, additional_special_tokens=tuple(additional))
-        new = [token for token in settings.whole_tokens if token not in self.vocabulary.ids]
+        new = [checked_text(token, "the token") for token in settings.whole_tokens if token not in self.vocabulary.ids]
         Tokenizer.__init__(self, Vocabulary([*self.vocabulary.tokens, *new]), settings)
         return len(new)
 

@@ -357,3 +357,8 @@ def test_bytes_on_the_command_line_that_are_not_utf_8_are_refused(folder):
 def test_a_folder_without_a_vocabulary_is_named(tmp_path, capsys):
     assert main(["tokenize", "--model", str(tmp_path), "a"]) == 2
     assert f"{tmp_path} has neither vocab.txt nor tokenizer.json" in capsys.readouterr().err
+
+
+def test_a_file_without_end_is_one_sentence(refused, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tokenize_command, "LONGEST_LINE", 1000)
+    assert "line 1 of /dev/zero has over 1,000 bytes; expected a text a line" in refused("--file", "/dev/zero")

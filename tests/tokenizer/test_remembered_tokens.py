@@ -229,3 +229,17 @@ print(resident() - before)
         pytest.skip("this system does not say how much memory a process takes")
     grown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert int(grown) < 100_000
+
+
+@pytest.mark.parametrize("settings", [{"additional_special_tokens": ("\0",)}, {"never_split": ("\0x",)}], ids=str)
+def test_a_token_that_begins_with_nul_is_found_in_every_call(settings: dict):
+    definition = TextTokens(Vocabulary([*SPECIAL_TOKENS, "a", "##a", "\0", "\0x"]), TokenizerSettings(**settings))
+    remembered = RememberedTokens(definition)
+    for text in ("a\0a", "a\0\0a", "\0\0", "\0x", "\0a"):
+        assert ids_of(remembered, text) == [token.id for token in definition(text)]
+        assert with_places(remembered, [text]) == [definition(text)]
+
+
+def test_a_token_longer_than_any_code_point_is_no_obstacle():
+    definition = TextTokens(Vocabulary([*SPECIAL_TOKENS, "a", "##a", "y" * 1_200_000]), TokenizerSettings())
+    assert ids_of(RememberedTokens(definition), "aa") == [token.id for token in definition("aa")]

@@ -154,3 +154,19 @@ def test_words_come_for_one_text_or_for_several(texts, pairs, expected):
 def test_what_are_no_words_is_an_error_that_names_its_place(texts, pairs, message: str):
     with pytest.raises(TokenizerError, match=message):
         words_and_pairs(texts, pairs)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t(np.array("the cats")), "text is a single ndarray; expected a string or a sequence of strings"),
+        (lambda t: t("the", padding="max_length", max_length=10**13), "max_length is 10000000000000; expected a whole number"),
+        (lambda t: t("the", pad_to_multiple_of=10**30), "pad_to_multiple_of is 1"),
+        (lambda t: t.decode(None), "the ids are None; expected a list"),
+        (lambda t: t.decode(5), "the ids are 5; expected a list"),
+        (lambda t: t.add_special_tokens(["\ud800"]), "half of a surrogate pair"),
+    ],
+)
+def test_what_no_list_and_no_array_can_hold_is_one_sentence(call, message: str):
+    with pytest.raises(TokenizerError, match=message):
+        call(Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cats"]))
