@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from minibert.errors import TokenizerError
 from minibert.tokenizer.arguments import BatchOptions, checked_options, texts_and_pairs, words_and_pairs
-from minibert.tokenizer.int32_bytes import INT32_SIZE
+from minibert.tokenizer.int32_bytes import counts
 from minibert.tokenizer.plain_rows import plain_arrays, plain_lists, plain_rows
 from minibert.tokenizer.remembered_tokens import RememberedTokens
 from minibert.tokenizer.rows import Rows, common_width, lay_out, lists
@@ -68,7 +68,7 @@ class BatchMaker:
         for start in range(0, len(texts), TEXTS_TOGETHER):
             ids = self._remembered.ids_of_all(texts[start : start + TEXTS_TOGETHER], enough=length)
             rows += plain_rows(ids, special_ids, length)
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // INT32_SIZE
+        lengths = counts(rows)
         width = self._width(lengths, np.arange(len(rows)), options)
         if options.return_tensors is None or width is None:
             return plain_lists(rows, keys, width, side, padding_id)

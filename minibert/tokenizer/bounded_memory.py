@@ -1,6 +1,7 @@
 """Memories of results that cannot outgrow their bounds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from sys import getsizeof
 from threading import Lock
 from typing import TypeVar
 
@@ -8,6 +9,9 @@ Result = TypeVar("Result")
 
 LONGEST_KEPT = 24
 """Longer strings, in characters, are rarely met again and would take up the memory."""
+
+ENTRY_BYTES = 120
+"""What a remembered text takes in a dict, besides itself and its ids."""
 
 
 class BoundedMemory(dict[str, Result]):
@@ -39,8 +43,9 @@ class TextMemory(dict[str, bytes]):
         self._bytes = 0
         self._lock = Lock()
 
-    def keep(self, texts: Iterable[tuple[str, bytes]], size: int) -> None:
-        """Remembers texts that take `size` bytes together, unless another thread is at it."""
+    def keep(self, texts: dict[str, bytes]) -> None:
+        """Remembers these texts too, unless another thread is at it."""
+        size = sum(map(getsizeof, texts)) + sum(map(getsizeof, texts.values())) + ENTRY_BYTES * len(texts)
         # Never waited for: after a fork the lock may be held by a thread that does not exist any more.
         if not self._lock.acquire(blocking=False):
             return

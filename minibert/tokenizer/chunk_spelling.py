@@ -49,9 +49,6 @@ class ChunkSpelling:
         for character in ascii_letters + digits:
             self._spelled[ord(character)]
         self._in_place = CharacterTable(self._spell_in_place, keep_below=ASTRAL)
-        flavor = text_tokens.flavor
-        alone = [flavor.punctuation, flavor.cjk] if text_tokens.normalizer.spaces_cjk else [flavor.punctuation]
-        self._word_in_place = word_pattern(CodePoints.union(*alone))
 
         # Words begin with a token as it is in the vocabulary.
         self._beginnings = text_tokens.vocabulary.ids
@@ -151,6 +148,13 @@ class ChunkSpelling:
             spans += (piece, place, end, begins_word)
             place, begins_word = end, 0
         return spans
+
+    # Made when it is first needed, for offsets in what is not ASCII: it takes milliseconds.
+    @cached_property
+    def _word_in_place(self) -> re.Pattern[str]:
+        """Finds words in text without spaces, in which punctuation and, where they are spaced, ideographs stand alone."""
+        flavor, spaces_cjk = self._text_tokens.flavor, self._text_tokens.normalizer.spaces_cjk
+        return word_pattern(CodePoints.union(flavor.punctuation, flavor.cjk) if spaces_cjk else flavor.punctuation)
 
     # Made when the first word is met that is no token as a whole: half of the time that a tokenizer takes to be made.
     @cached_property

@@ -7,14 +7,13 @@ again. `chunk_spelling` has what happens to those that are new. Whole texts that
 
 import re
 from collections.abc import Iterator, Sequence
-from sys import getsizeof
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt
 
 from minibert.tokenizer.bounded_memory import BoundedMemory, TextMemory
 from minibert.tokenizer.chunk_spelling import ChunkSpelling, spans_of_tokens
-from minibert.tokenizer.int32_bytes import INT32_SIZE, int32_bytes
+from minibert.tokenizer.int32_bytes import INT32_SIZE, counts, int32_bytes
 from minibert.tokenizer.text_tokens import TextTokens
 from minibert.tokenizer.token_table import TokenTable, edges_between, joined
 
@@ -28,9 +27,6 @@ where every chunk is as long as can be, of astral characters, and each of these 
 TEXT_BYTES_KEPT, SHORTEST_TEXT, LONGEST_TEXT = 16 << 20, 32, 1 << 13
 """So many bytes of whole texts are remembered with their ids, of texts with more and up to so many characters."""
 
-ENTRY_BYTES = 200
-"""What a remembered text takes besides its characters and ids."""
-
 SEGMENT = 1 << 16
 """Longer texts, in characters, are split bit by bit, since a list of their chunks takes ten times their own memory."""
 
@@ -42,9 +38,6 @@ BLOCK = 1 << 15
 
 LAST_WHITESPACE = 0x3000
 """No code point above it is whitespace."""
-
-SPAN_BYTES = 16
-"""What the memory has for a token with its places: a quadruple of `ChunkSpelling.spans`."""
 
 
 class RememberedTokens:
@@ -90,25 +83,22 @@ class RememberedTokens:
 
     def _ids_of_new(self, texts: Sequence[str], enough: int | None) -> list[bytes]:
         size = self._first_look(enough)
-        together = "".join(texts)
         # The same short way for all of them takes less time than a call for each.
-        if _has_deleted_whitespace(together):
+        if _has_deleted_whitespace("".join(texts)):
             ids_of_texts = [self.ids(text, enough) for text in texts]
         else:
             known = self._ids_of_chunk
             ids_of_texts = [b"".join(map(known, text.split())) if len(text) <= size else self.ids(text, enough) for text in texts]
         # Of longer texts these may not be all the ids; the chunks of shorter ones are found as fast.
         longest = min(size, LONGEST_TEXT)
-        kept = [(text, ids) for text, ids in zip(texts, ids_of_texts, strict=True) if SHORTEST_TEXT < len(text) <= longest]
-        if kept:
-            self._texts.keep(kept, getsizeof(together) + sum(map(len, ids_of_texts)) + ENTRY_BYTES * len(kept))
+        pairs = zip(texts, ids_of_texts, strict=True)
+        self._texts.keep({text: ids for text, ids in pairs if SHORTEST_TEXT < len(text) <= longest})
         return ids_of_texts
 
     def table(self, texts: Sequence[str]) -> TokenTable:
         """The ids of the tokens of all texts."""
         rows = self.ids_of_all(texts)
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows)) // INT32_SIZE
-        return TokenTable(edges_between(lengths), {"input_ids": np.frombuffer(b"".join(rows), np.int32)})
+        return TokenTable(edges_between(counts(rows)), {"input_ids": np.frombuffer(b"".join(rows), np.int32)})
 
     def table_with_places(self, texts: Sequence[str]) -> TokenTable:
         """The ids, the offsets and the words of the tokens of all texts."""
@@ -150,8 +140,8 @@ class RememberedTokens:
             tokens, edges = self._tokens_by_chunks(texts)
         else:
             spans = [spans_of_tokens(self._text_tokens(text)) for text in texts]
-            tokens, counts = _joined_spans(spans)
-            edges = edges_between(counts)
+            tokens, token_counts = _joined_spans(spans)
+            edges = edges_between(token_counts)
         words_before = edges_between(tokens[:, 3])
         words = words_before[1:] - 1 - np.repeat(words_before[edges[:-1]], np.diff(edges))
         return TokenTable(
@@ -209,4 +199,4 @@ def _code_points(text: str) -> UInt[np.ndarray, " characters"]:
 def _joined_spans(spans: Sequence[bytes]) -> tuple[Int32[np.ndarray, "tokens 4"], Int64[np.ndarray, " parts"]]:
     """The tokens of all parts, and how many each part has."""
     tokens = np.frombuffer(b"".join(spans), np.int32).reshape(-1, 4)
-    return tokens, np.fromiter(map(len, spans), np.int64, len(spans)) // SPAN_BYTES
+    return tokens, counts(spans, width=4)

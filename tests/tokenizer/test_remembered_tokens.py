@@ -169,9 +169,9 @@ def test_the_memory_of_texts_is_bounded_by_their_size(monkeypatch: pytest.Monkey
 def test_a_text_is_not_waited_for():
     memory = TextMemory(100)
     with memory._lock:
-        memory.keep([("a", b"")], 1)
+        memory.keep({"a": b""})
     assert not memory
-    memory.keep([("a", b"")], 1)
+    memory.keep({"a": b""})
     assert memory == {"a": b""}
 
 
