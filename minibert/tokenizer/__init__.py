@@ -40,7 +40,9 @@ and special tokens in the text count as words. `special_tokens_mask` is 0 for sp
     a window of no tokens at all       one row with the whole text        TokenizerError
     a second text that is empty        transformers drops it              [CLS] a [SEP] [SEP], as `tokenizers` does
     a row over padding="max_length"    stays longer                       TokenizerError
+    max_length below [CLS] and [SEP]   the text is left whole             TokenizerError
     max_length without truncation      transformers truncates             TokenizerError
+    a stride without truncation        passed over                        TokenizerError
     padding                            none, lists                        to the longest, arrays
 """
 

@@ -1,14 +1,19 @@
 """Checks what a caller hands the tokenizer: texts, pairs of texts, words, and the options for a batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from minibert.errors import TokenizerError
 from minibert.tokenizer.settings import SIDES, TokenizerSettings
 from minibert.tokenizer.truncation import TRUNCATIONS
 
 PADDINGS = ("longest", "max_length")
+
+# The names of transformers for what False says as well.
+NO_PADDING, NO_TRUNCATION = "do_not_pad", "do_not_truncate"
 
 MOST_TOKENS = 1 << 24
 """No row is made longer; a model of this length would need a table of positions of many gigabytes."""
@@ -19,7 +24,7 @@ class BatchOptions:
     """The options of `Tokenizer.__call__` under their names and in their order, with their defaults."""
 
     padding: bool | str = "longest"
-    truncation: bool | str = False
+    truncation: bool | str | None = False
     max_length: int | None = None
     stride: int = 0
     is_split_into_words: bool = False
@@ -31,9 +36,13 @@ class BatchOptions:
     return_special_tokens_mask: bool = False
     return_offsets_mapping: bool = False
     return_word_ids: bool = False
-    return_token_type_ids: bool = True
-    return_attention_mask: bool = True
+    return_token_type_ids: bool | None = True
+    return_attention_mask: bool | None = True
     return_tensors: str | None = "np"
+
+
+YES_OR_NO = tuple(name for name, value in vars(BatchOptions()).items() if isinstance(value, bool) and name != "truncation")
+"""The options that are either True or False."""
 
 
 def checked_options(options: BatchOptions, settings: TokenizerSettings) -> BatchOptions:
@@ -42,12 +51,15 @@ def checked_options(options: BatchOptions, settings: TokenizerSettings) -> Batch
     `max_length` stays None where neither padding nor truncation needs it. Raises TokenizerError for values that do not
     exist and for options that contradict each other.
     """
-    padding = _choice("padding", options.padding, PADDINGS, default="longest")
-    truncation = _choice("truncation", options.truncation, TRUNCATIONS, default="longest_first")
+    padding = _choice("padding", options.padding, PADDINGS, default="longest", none=NO_PADDING)
+    truncation = options.truncation is not None and _choice(
+        "truncation", options.truncation, TRUNCATIONS, default="longest_first", none=NO_TRUNCATION
+    )
+    switches = {name: _switch(name, getattr(options, name)) for name in YES_OR_NO}
     for name, side in (("padding_side", options.padding_side), ("truncation_side", options.truncation_side)):
-        if side is not None and side not in SIDES:
+        if side is not None and not _is_one_of(side, SIDES):
             raise TokenizerError(f"{name} is {side!r}; expected 'right' or 'left'")
-    if options.return_tensors not in ("np", None):
+    if options.return_tensors is not None and not _is_one_of(options.return_tensors, ("np",)):
         raise TokenizerError(
             f"return_tensors is {options.return_tensors!r}; expected 'np' for NumPy arrays, which every framework takes, or "
             "None for lists"
@@ -57,11 +69,14 @@ def checked_options(options: BatchOptions, settings: TokenizerSettings) -> Batch
             raise TokenizerError(f"{name} is {number!r}; expected a whole number of tokens from 1 to {MOST_TOKENS:,}")
     if type(options.stride) is not int or options.stride < 0:
         raise TokenizerError(f"stride is {options.stride!r}; expected a whole number of tokens from 0 upwards")
-    if options.stride and not options.return_overflowing_tokens:
-        raise TokenizerError(f"stride={options.stride} has no effect by itself; add return_overflowing_tokens=True")
+    if options.stride and not (truncation and switches["return_overflowing_tokens"]):
+        raise TokenizerError(
+            f"stride={options.stride} has no effect by itself; add truncation=True and return_overflowing_tokens=True"
+        )
     if options.pad_to_multiple_of is not None and not padding:
         raise TokenizerError("pad_to_multiple_of has no effect without padding; add padding='longest'")
-    checked = vars(options) | {
+    checked: dict[str, Any] = vars(options) | switches
+    checked |= {
         "padding": padding,
         "truncation": truncation,
         "padding_side": options.padding_side or settings.padding_side,
@@ -126,9 +141,12 @@ def words_and_pairs(text: object, text_pair: object) -> tuple[list[list[str]], l
 
 
 def checked_text(text: object, where: str) -> str:
-    """`text`, if it is a string that UTF-8 can hold; else a TokenizerError that names it by `where`."""
+    """`text` as a plain string, if it is one that UTF-8 can hold; else a TokenizerError that names it by `where`."""
     if not isinstance(text, str):
         raise TokenizerError(f"{where} is of the type {type(text).__name__}; expected a string")
+    if type(text) is not str:
+        # A class of the caller's may compare, hash or split its strings in another way.
+        text = str.__str__(text)
     if not text.isascii():
         try:
             text.encode("utf-8")
@@ -140,16 +158,27 @@ def checked_text(text: object, where: str) -> str:
     return text
 
 
+def listed(items: object) -> list[Any] | None:
+    """The items of a sequence, an array, a column of a table; None for what has no items or other ones than it seems."""
+    # Bytes are a sequence of numbers, and an array without axes only looks like one.
+    if isinstance(items, bytes | bytearray | dict) or not isinstance(items, Iterable) or getattr(items, "shape", None) == ():
+        return None
+    return list(items)
+
+
 def _lists_of_words(texts: object, name: str) -> tuple[list[list[str]], bool]:
     if isinstance(texts, str):
         raise TokenizerError(f"{name} is one string where is_split_into_words=True; expected its words, a sequence of strings")
     items = _items(texts, name)
     if all(isinstance(item, str) for item in items):
         return [_checked_texts(items, name)], False
+    texts_of_words: list[list[str]] = []
     for place, item in enumerate(items):
-        if isinstance(item, str) or not hasattr(item, "__iter__") or isinstance(item, bytes | bytearray | dict):
+        words = None if isinstance(item, str) else listed(item)
+        if words is None:
             raise TokenizerError(f"{name}[{place}] is of the type {type(item).__name__}; expected the words of a text, a list")
-    return [_checked_texts(list(item), f"{name}[{place}]") for place, item in enumerate(items)], True
+        texts_of_words.append(_checked_texts(words, f"{name}[{place}]"))
+    return texts_of_words, True
 
 
 def _check_counts(first: Sequence[object], second: Sequence[object]) -> None:
@@ -158,32 +187,39 @@ def _check_counts(first: Sequence[object], second: Sequence[object]) -> None:
 
 
 def _checked_texts(items: list[Any], name: str, part: str = "") -> list[str]:
-    try:
-        # Most texts are ASCII, and asking that takes less time than naming each for an error that few make.
-        if all(map(str.isascii, items)):
-            return items
-    except TypeError:
-        pass
+    # Most texts are ASCII, and asking that takes less time than naming each for an error that few make.
+    if {str}.issuperset(map(type, items)) and all(map(str.isascii, items)):
+        return items
     return [checked_text(item, f"{name}[{place}]{part}") for place, item in enumerate(items)]
 
 
 def _items(texts: object, name: str) -> list[Any]:
-    # Bytes are a sequence too, of numbers; arrays and columns of tables can be listed.
-    if texts is None or isinstance(texts, bytes | bytearray | dict) or not hasattr(texts, "__iter__"):
-        raise TokenizerError(f"{name} is of the type {type(texts).__name__}; expected a string or a sequence of strings")
-    try:
-        items = list(texts)
-    except TypeError:
-        # An array without axes has the method, but nothing to iterate over.
-        raise TokenizerError(f"{name} is a single {type(texts).__name__}; expected a string or a sequence of strings") from None
+    items = listed(texts)
+    if items is None:
+        kind = type(texts).__name__ + (" without axes" if isinstance(texts, np.ndarray) else "")
+        raise TokenizerError(f"{name} is of the type {kind}; expected a string or a sequence of strings")
     if not items:
         raise TokenizerError(f"{name} is an empty batch; expected at least one text")
     return items
 
 
-def _choice(name: str, value: bool | str, choices: tuple[str, ...], default: str) -> str | bool:
+def _choice(name: str, value: bool | str, choices: tuple[str, ...], default: str, none: str) -> str | bool:
     if isinstance(value, bool):
         return default if value else False
-    if value not in choices:
+    if not _is_one_of(value, (*choices, none)):
         raise TokenizerError(f"{name} is {value!r}; expected True, False, {' or '.join(map(repr, choices))}")
-    return value
+    return value != none and value
+
+
+def _switch(name: str, value: object) -> bool:
+    # transformers has None for its default here, which is to return them.
+    if value is None and name in ("return_token_type_ids", "return_attention_mask"):
+        return True
+    if not isinstance(value, bool | np.bool_):
+        raise TokenizerError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def _is_one_of(value: object, choices: Sequence[str]) -> bool:
+    # Arrays cannot be asked whether they are in a sequence.
+    return isinstance(value, str) and value in choices

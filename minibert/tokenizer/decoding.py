@@ -44,7 +44,10 @@ def covered_text(text: str, offset_mapping: object) -> str:
     `offset_mapping` holds pairs of whole numbers, [tokens, 2]. Offsets (0, 0) of special tokens and padding are passed
     over; of nothing else the result is "". Raises TokenizerError for offsets that are no pairs of places in the text.
     """
-    offsets = np.asarray(offset_mapping)
+    try:
+        offsets = np.asarray(offset_mapping)
+    except ValueError:
+        raise TokenizerError("offset_mapping has rows of different lengths; expected whole numbers [tokens, 2]") from None
     if offsets.size == 0:
         return ""
     if offsets.ndim != 2 or offsets.shape[1] != 2 or offsets.dtype.kind not in "iu":

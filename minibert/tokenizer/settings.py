@@ -60,6 +60,8 @@ class TokenizerSettings:
     - `additional_special_tokens` are found in texts like BERT's five.
     - A token of `never_split` that stands by itself between whitespace keeps its case, accents and punctuation.
     - `padding_side` and `truncation_side`, "right" or "left": where rows are filled up and where texts are cut.
+
+    Raises TokenizerError for a value of the wrong kind.
     """
 
     do_lower_case: bool = True
@@ -78,6 +80,11 @@ class TokenizerSettings:
     padding_side: str = "right"
     truncation_side: str = "right"
     flavor: str = "hf"
+
+    def __post_init__(self) -> None:
+        for name, value in checked_settings(vars(self), "the tokenizer's settings").items():
+            # How a field of a frozen dataclass is set.
+            object.__setattr__(self, name, value)
 
     @property
     def special_tokens(self) -> dict[str, str]:

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import index
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import Any, SupportsIndex, cast, overload
 
 import numpy as np
 from jaxtyping import Integer
 
 from minibert.errors import TokenizerError
-from minibert.tokenizer.arguments import BatchOptions, checked_text
+from minibert.tokenizer.arguments import BatchOptions, checked_text, listed
 from minibert.tokenizer.batches import BatchMaker
 from minibert.tokenizer.decoding import covered_text, joined_tokens
 from minibert.tokenizer.folder import read_folder
@@ -92,7 +92,7 @@ class Tokenizer:
         text_pair: Texts = None,
         *,
         padding: bool | str = "longest",
-        truncation: bool | str = False,
+        truncation: bool | str | None = False,
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
@@ -104,8 +104,8 @@ class Tokenizer:
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
         return_word_ids: bool = False,
-        return_token_type_ids: bool = True,
-        return_attention_mask: bool = True,
+        return_token_type_ids: bool | None = True,
+        return_attention_mask: bool | None = True,
         return_tensors: str | None = "np",
     ) -> dict[str, Any]:
         """The texts as a batch: int32 arrays [rows, tokens] `input_ids`, `token_type_ids` and `attention_mask`.
@@ -114,10 +114,10 @@ class Tokenizer:
         second texts in the form of the first. An empty second text still gets its [SEP]. With `is_split_into_words`
         a text is a sequence of words, each a string; what BERT splits further still belongs to the caller's word.
 
-        - `padding`: "longest" (or True) pads to the longest row, "max_length" to `max_length`, False not at all;
-          `pad_to_multiple_of` rounds the width up.
-        - `truncation`: False keeps everything; "longest_first" (or True), "only_first" and "only_second" cut rows to
-          `max_length` tokens, special tokens included (`truncation.truncated_lengths` has the rule).
+        - `padding`: "longest" (or True) pads to the longest row, "max_length" to `max_length`, False (or
+          "do_not_pad") not at all; `pad_to_multiple_of` rounds the width up.
+        - `truncation`: False (None, "do_not_truncate") keeps everything; "longest_first" (or True), "only_first" and
+          "only_second" cut rows to `max_length` tokens, special tokens included (`truncation.truncated_lengths` has the rule).
         - `max_length` is the model's maximum when it is not given.
         - `padding_side`, `truncation_side`: "right" or "left"; the settings' when not given.
         - `return_overflowing_tokens`: what truncation cuts makes further rows, each repeating the last `stride` tokens
@@ -129,7 +129,7 @@ class Tokenizer:
           tokens and padding (in lists None). Words are counted as BERT splits them, or the caller has.
         - `return_special_tokens_mask`: `special_tokens_mask`, 1 for the special tokens added here and for padding, 0
           for all that stands in the text.
-        - `return_token_type_ids=False`, `return_attention_mask=False` leave those out.
+        - `return_token_type_ids=False`, `return_attention_mask=False` leave those out; None is True, as in transformers.
         - `return_tensors`: "np" for arrays, None for lists, of unequal lengths with `padding=False`.
 
         Raises TokenizerError for an empty batch, for anything that is no text (with its place), for half of a
@@ -154,7 +154,7 @@ class Tokenizer:
             return_attention_mask,
             return_tensors,
         )
-        if text_pair is None and isinstance(text, str) and options == DEFAULT_OPTIONS:
+        if text_pair is None and isinstance(text, str) and _are_default(options):
             ids = np.array([self.encode(text)], np.int32)
             zeros = np.zeros(ids.shape, np.int32)
             return {"input_ids": ids, "token_type_ids": zeros, "attention_mask": zeros + 1}
@@ -168,7 +168,7 @@ class Tokenizer:
         """
         if text_pair is None and not options:
             # Asked here, since the call for the other texts would take a tenth of the time of a short one.
-            is_plain = isinstance(text, str) and text.isascii()
+            is_plain = type(text) is str and text.isascii()
             ids = self._remembered.ids(text if is_plain else checked_text(text, "the text"))
             return int32_list(b"".join((self._cls_bytes, ids, self._sep_bytes)))
         return self(text, text_pair, **({"padding": False, "return_tensors": None} | options))["input_ids"][0]
@@ -221,9 +221,10 @@ class Tokenizer:
         those round apostrophes, as in "isn't", False none. This is not the text that gave the ids, whose case, accents
         and spaces are gone; `decode_from_text` is. Raises TokenizerError for an id outside the vocabulary.
         """
-        if not isinstance(ids, Iterable):
+        row = listed(ids)
+        if row is None:
             raise TokenizerError(f"the ids are {ids!r}; expected a list or an array of one axis")
-        tokens = self.convert_ids_to_tokens(list(ids))
+        tokens = self.convert_ids_to_tokens(row)
         if skip_special_tokens:
             special_tokens = set(self.settings.whole_tokens)
             tokens = [token for token in tokens if token not in special_tokens]
@@ -231,7 +232,10 @@ class Tokenizer:
 
     def batch_decode(self, rows: Iterable[Sequence[int] | Integer[np.ndarray, " tokens"]], **options: Any) -> list[str]:
         """Every row decoded, with the options of `decode`."""
-        return [self.decode(row, **options) for row in rows]
+        listed_rows = listed(rows)
+        if listed_rows is None:
+            raise TokenizerError(f"the rows are {rows!r}; expected a list of rows, or an array of two axes")
+        return [self.decode(row, **options) for row in listed_rows]
 
     def decode_from_text(self, text: str, offset_mapping: Offsets) -> str:
         """The slice of the original `text` that tokens come from, by their offsets, with case, accents and spaces.
@@ -319,9 +323,21 @@ class Tokenizer:
         return self.vocabulary.ids.get(checked_text(token, "the token"), self.unk_token_id)
 
     def _token(self, token_id: object) -> str:
-        # The check of the protocol takes microseconds: it is for NumPy's integers.
-        if type(token_id) is not int and (isinstance(token_id, bool) or not isinstance(token_id, SupportsIndex)):
+        try:
+            # NumPy's integers are asked for theirs; an array of ids where one belongs has none.
+            place = token_id if type(token_id) is int else index(cast(SupportsIndex, token_id))
+        except TypeError:
+            place = None
+        if place is None or isinstance(token_id, bool):
             raise TokenizerError(f"{token_id!r} is no id; expected a whole number")
-        if not 0 <= index(token_id) < len(self.vocabulary):
+        if not 0 <= place < len(self.vocabulary):
             raise TokenizerError(f"the id {token_id} is outside the vocabulary; expected 0 to {len(self.vocabulary) - 1}")
-        return self.vocabulary.tokens[index(token_id)]
+        return self.vocabulary.tokens[place]
+
+
+def _are_default(options: tuple[object, ...]) -> bool:
+    try:
+        return options == DEFAULT_OPTIONS
+    except ValueError:
+        # An array cannot be compared with an option, and is none either.
+        return False

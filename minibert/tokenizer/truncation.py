@@ -120,7 +120,7 @@ def row_windows(first: int, second: int | None, truncation: Truncation) -> list[
 
     Where both texts are cut, every window of one stands beside every window of the other.
 
-    Raises TokenizerError as `truncated_lengths` does, and for a stride that leaves no step from window to window.
+    Raises TokenizerError as `truncated_lengths` does, and where there is no step from window to window.
     """
     keep_first, keep_second = truncated_lengths(first, second, truncation)
     firsts = _windows(first, keep_first, truncation)
@@ -135,6 +135,10 @@ def _windows(length: int, kept: int, truncation: Truncation) -> list[tuple[int, 
     from_right = truncation.side == "left"
     if kept >= length or not truncation.overflowing:
         return [(length - kept, length) if from_right else (0, kept)]
+    if not kept:
+        raise TokenizerError(
+            "a row takes no tokens of this text besides the special ones, so that no row reaches its end; use a larger max_length"
+        )
     if truncation.stride >= kept:
         raise TokenizerError(
             f"stride={truncation.stride} has to be smaller than the {kept} tokens that a row takes of a text; use a "

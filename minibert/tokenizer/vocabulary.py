@@ -20,12 +20,21 @@ _WHITESPACE_AT_AN_END = re.compile("[{}](?:\n|\\Z)".format(_WHITESPACE_CHARACTER
 class Vocabulary:
     """Tokens in the order of their ids: `tokens[id]` is a token, `ids[token]` its id, `len()` counts them.
 
-    Raises TokenizerError when a token comes twice (its id would depend on the reader) or when there is none. `origin`
-    names the source in that error.
+    Raises TokenizerError when a token comes twice (its id would depend on the reader), when there is none, and for
+    anything that is no string. `origin` names the source in that error.
     """
 
     def __init__(self, tokens: Iterable[str], origin: str = "the vocabulary") -> None:
+        if isinstance(tokens, str | bytes) or not isinstance(tokens, Iterable):
+            raise TokenizerError(f"{origin} is of the type {type(tokens).__name__}; expected a sequence of tokens")
         self.tokens = tuple(tokens)
+        if not {str}.issuperset(map(type, self.tokens)):
+            for token_id, token in enumerate(self.tokens):
+                if not isinstance(token, str):
+                    raise TokenizerError(
+                        f"{origin} has something of the type {type(token).__name__} for the id {token_id}; expected a string"
+                    )
+            self.tokens = tuple(map(str.__str__, self.tokens))
         self.ids = {token: token_id for token_id, token in enumerate(self.tokens)}
         for token_id, token in enumerate(self.tokens) if len(self.ids) < len(self.tokens) else ():
             first = self.tokens.index(token)

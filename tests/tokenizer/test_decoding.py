@@ -44,6 +44,7 @@ def test_offsets_cover_a_slice_of_the_text(offsets, covered: str):
         ([(5, 2)], "reaches from 5 to 2"),
         ([(0, 1, 2)], r"the shape \[1, 3\]"),
         ([1, 2], r"the shape \[2\]"),
+        ([(0, 1), (2,)], "rows of different lengths"),
         ([(0.0, 1.0)], "an array of float64"),
     ],
 )

@@ -79,7 +79,7 @@ def test_strides():
         HF("a a a", max_length=4, stride=2, **windows)
     # Without special tokens none are counted.
     assert HF("a a a a", max_length=3, stride=2, add_special_tokens=False, **windows)["input_ids"].shape == (2, 3)
-    with pytest.raises(TokenizerError, match="stride=0 has to be smaller than the 0 tokens"):
+    with pytest.raises(TokenizerError, match="a row takes no tokens of this text besides the special ones"):
         HF("a a a", max_length=2, **windows)
 
 
@@ -92,6 +92,10 @@ def test_lengths_that_say_nothing_or_too_little_are_errors():
         HF("a a a", padding="max_length", max_length=3)
     with pytest.raises(TokenizerError, match="max_length=3 has no effect by itself"):
         HF("a a a", max_length=3)
+    with pytest.raises(TokenizerError, match="max_length=1 does not hold the 2 special tokens"):
+        HF("", truncation=True, max_length=1)
+    with pytest.raises(TokenizerError, match="stride=1 has no effect by itself"):
+        HF("a a a", stride=1, return_overflowing_tokens=True)
 
 
 def test_the_default_is_padded_arrays():

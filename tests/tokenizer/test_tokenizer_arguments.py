@@ -68,6 +68,20 @@ def test_what_is_no_text_is_an_error_that_names_its_place(texts, pairs, message:
         texts_and_pairs(texts, pairs)
 
 
+def test_strings_of_a_class_of_the_callers_count_by_their_characters():
+    class Shouted(str):
+        __hash__ = None
+
+        def split(self):
+            return [self.upper()]
+
+    tokenizer = Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cats"])
+    for text in (Shouted("the cats"), [Shouted("the cats")], [["the", Shouted("cats")]]):
+        ids = tokenizer(text, is_split_into_words=isinstance(text, list) and isinstance(text[0], list))["input_ids"]
+        assert ids.tolist() == [[2, 5, 6, 3]]
+    assert tokenizer.encode(Shouted("the cats")) == [2, 5, 6, 3]
+
+
 def test_half_of_a_surrogate_pair_is_an_error_that_names_its_position():
     with pytest.raises(TokenizerError, match=r"text\[1\] has half of a surrogate pair, U\+D83D, at position 2"):
         texts_and_pairs(["a", "é \ud83d"], None)
@@ -79,6 +93,8 @@ def test_half_of_a_surrogate_pair_is_an_error_that_names_its_position():
         ({}, "longest", False, None),
         ({"padding": True}, "longest", False, None),
         ({"padding": False}, False, False, None),
+        ({"padding": "do_not_pad", "truncation": "do_not_truncate"}, False, False, None),
+        ({"truncation": None, "return_token_type_ids": None, "return_attention_mask": None}, "longest", False, None),
         ({"padding": "max_length"}, "max_length", False, 512),
         ({"truncation": True}, "longest", "longest_first", 512),
         ({"truncation": "only_second", "max_length": 9}, "longest", "only_second", 9),
@@ -106,6 +122,13 @@ def test_sides_default_to_the_settings():
         ({"pad_to_multiple_of": 0}, "pad_to_multiple_of is 0"),
         ({"pad_to_multiple_of": 8, "padding": False}, "pad_to_multiple_of has no effect"),
         ({"stride": 2}, "stride=2 has no effect by itself"),
+        ({"stride": 2, "return_overflowing_tokens": True}, "add truncation=True"),
+        ({"padding": np.array(["longest", "longest"])}, "padding is array"),
+        ({"truncation_side": np.array(["left", "left"])}, "truncation_side is array"),
+        ({"return_tensors": np.array(["np", "np"])}, "return_tensors is array"),
+        ({"add_special_tokens": "no"}, "add_special_tokens is 'no'; expected True or False"),
+        ({"return_offsets_mapping": None}, "return_offsets_mapping is None; expected True or False"),
+        ({"is_split_into_words": 1}, "is_split_into_words is 1; expected True or False"),
         ({"stride": -1, "return_overflowing_tokens": True}, "stride is -1"),
         ({"stride": True, "return_overflowing_tokens": True}, "stride is True"),
         ({"padding_side": "top"}, "padding_side is 'top'; expected 'right' or 'left'"),
@@ -117,6 +140,7 @@ def test_sides_default_to_the_settings():
         ({"truncation": True, "max_length": 9, "pad_to_multiple_of": 8}, "no multiple of pad_to_multiple_of=8"),
     ],
 )
+@pytest.mark.usefixtures("without_shape_checks")
 def test_options_that_do_not_exist_or_contradict_each_other_are_errors(given, message: str):
     with pytest.raises(TokenizerError, match=message):
         options(**given)
@@ -146,6 +170,7 @@ def test_words_come_for_one_text_or_for_several(texts, pairs, expected):
         ([["a", None]], None, r"text\[0\]\[1\] is of the type NoneType"),
         ([["a"], None], None, r"text\[1\] is of the type NoneType; expected the words"),
         ([[["a"]]], None, r"text\[0\]\[0\] is of the type list"),
+        ([["a"], np.array("b")], None, r"text\[1\] is of the type ndarray; expected the words"),
         (["a"], [["b"]], "one of text and text_pair is the words of one text"),
         ([["a"]], [["b"], ["c"]], "text has 1 texts and text_pair 2"),
         (["\ud800"], None, r"text\[0\] has half of a surrogate pair"),
@@ -159,14 +184,21 @@ def test_what_are_no_words_is_an_error_that_names_its_place(texts, pairs, messag
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda t: t(np.array("the cats")), "text is a single ndarray; expected a string or a sequence of strings"),
+        (
+            lambda t: t(np.array("the cats")),
+            "text is of the type ndarray without axes; expected a string or a sequence of strings",
+        ),
         (lambda t: t("the", padding="max_length", max_length=10**13), "max_length is 10000000000000; expected a whole number"),
         (lambda t: t("the", pad_to_multiple_of=10**30), "pad_to_multiple_of is 1"),
         (lambda t: t.decode(None), "the ids are None; expected a list"),
         (lambda t: t.decode(5), "the ids are 5; expected a list"),
+        (lambda t: t.decode(np.array([[1, 2]])), r"array\(\[1, 2\]\) is no id"),
+        (lambda t: t.batch_decode(None), "the rows are None; expected a list of rows"),
+        (lambda t: t("the", padding=np.array([True, True])), "padding is array"),
         (lambda t: t.add_special_tokens(["\ud800"]), "half of a surrogate pair"),
     ],
 )
+@pytest.mark.usefixtures("without_shape_checks")
 def test_what_no_list_and_no_array_can_hold_is_one_sentence(call, message: str):
     with pytest.raises(TokenizerError, match=message):
         call(Tokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cats"]))

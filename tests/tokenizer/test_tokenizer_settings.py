@@ -26,6 +26,24 @@ def test_accents_are_stripped_where_text_is_lower_cased_unless_the_setting_says_
     assert TokenizerSettings(do_lower_case=False, strip_accents=True).removes_accents
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"never_split": ("a b",)}, r"never_split has 'a b'; expected tokens without whitespace"),
+        ({"never_split": ("",)}, r"never_split\[0\] is ''"),
+        ({"mask_token": ""}, "mask_token is ''"),
+        ({"flavor": "jax"}, "flavor is 'jax'; expected 'hf' or 'google'"),
+        ({"padding_side": "up"}, "padding_side is 'up'"),
+        ({"additional_special_tokens": "ab"}, "additional_special_tokens is 'ab'; expected a list"),
+        ({"do_lower_case": "yes"}, "do_lower_case is 'yes'"),
+    ],
+)
+@pytest.mark.usefixtures("without_shape_checks")
+def test_settings_are_checked_wherever_they_are_made(given: dict, message: str):
+    with pytest.raises(TokenizerError, match=f"the tokenizer's settings: {message}"):
+        TokenizerSettings(**given)
+
+
 def test_every_setting_can_be_given_by_keyword():
     defaults = dataclasses.asdict(TokenizerSettings())
     assert checked_settings(defaults, "here") == defaults

@@ -121,7 +121,12 @@ def test_windows_leave_nothing_out_and_overlap_by_the_stride(length: int, kept: 
     assert overlaps == [stride] * len(overlaps)
 
 
-@pytest.mark.parametrize(("length", "stride"), [(4, 4), (4, 9), (0, 0)])
+@pytest.mark.parametrize(("length", "stride"), [(4, 4), (4, 9)])
 def test_a_stride_that_leaves_no_step_is_an_error(length: int, stride: int):
     with pytest.raises(TokenizerError, match=f"stride={stride} has to be smaller than the {length} tokens"):
         row_windows(10, None, truncation(length, stride=stride, overflowing=True))
+
+
+def test_a_row_without_room_for_a_text_is_an_error():
+    with pytest.raises(TokenizerError, match="a row takes no tokens of this text besides the special ones"):
+        row_windows(10, None, truncation(0, overflowing=True))

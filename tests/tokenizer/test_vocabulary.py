@@ -36,6 +36,21 @@ def test_whitespace_before_a_token_is_part_of_it(tmp_path: Path):
     assert read(tmp_path, b" a\na\n") == (" a", "a")
 
 
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (None, "the vocabulary is of the type NoneType; expected a sequence of tokens"),
+        ("[PAD]", "the vocabulary is of the type str"),
+        (["a", None], "has something of the type NoneType for the id 1; expected a string"),
+        (["a", ["b"]], "has something of the type list for the id 1"),
+    ],
+)
+@pytest.mark.usefixtures("without_shape_checks")
+def test_what_are_no_tokens_is_an_error(tokens, message: str):
+    with pytest.raises(TokenizerError, match=message):
+        Vocabulary(tokens)
+
+
 def test_a_token_given_twice_is_an_error_that_names_both_lines(tmp_path: Path):
     with pytest.raises(TokenizerError, match="'b' twice, on lines 2 and 4"):
         read(tmp_path, b"a\nb\nc\nb\n")
