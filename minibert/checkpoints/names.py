@@ -40,6 +40,14 @@ PARAMETERS: list[Row] = [
     *_dense("pooler.dense", "pooler.dense"),
 ]
 
+# The heads of pretraining. The masked-language-model head's last kernel is the table of word embeddings.
+HEADS: list[Row] = [
+    *_dense("heads.masked_lm.dense", "cls.predictions.transform.dense"),
+    *_layer_norm("heads.masked_lm.layer_norm", "cls.predictions.transform"),
+    Row("heads.masked_lm.bias", "cls.predictions.bias"),
+    *_dense("heads.next_sentence", "cls.seq_relationship"),
+]
+
 # Tensors of task heads: a checkpoint may carry them, the bare encoder leaves them aside and says so.
 HF_HEADS = {
     "cls.predictions.bias": "masked LM",

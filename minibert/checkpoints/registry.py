@@ -118,6 +118,15 @@ def lookup(name: str) -> Entry:
     return entry
 
 
+def find_weights(sha256: str) -> Path | None:
+    """The folder of the fetched checkpoint whose file of weights has this hash in the registry; None if there is none."""
+    for entry in registry().values():
+        folder = checkpoint_folder(entry)
+        if any(file.sha256 == sha256 and (folder / file.name).is_file() for file in entry.files):
+            return folder
+    return None
+
+
 def resolve(name_or_path: str | Path) -> Path:
     """The existing folder or file of that path, or the folder of the fetched checkpoint of that name.
 

@@ -13,7 +13,7 @@ from minibert.cli.fetch import DEFAULT_NAME
 from minibert.errors import TraceError
 from minibert.model.tap import layer_output_names
 from minibert.verification import Reference, Report, compare, record, stored_references
-from minibert.verification.compare import BUDGET, worst_of
+from minibert.verification.report import BUDGET, worst_of
 
 
 def add_parser(subparsers: Any) -> None:
@@ -60,16 +60,7 @@ def _check_weights(folder: Path, references: list[Reference]) -> None:
 
 
 def _print(report: Report, reference: Reference) -> None:
-    from rich.table import Table
-
     console().print(
         f"against {reference.metadata.get('implementation')}, float64; ratio: to the error of its float32, at most {BUDGET}"
     )
-    table = Table("intermediate")
-    for title in ("max abs error", "error / RMS", "1 − cosine", "worst ratio", "verdict"):
-        table.add_column(title, justify="right")
-    for row in report.rows:
-        verdict = "[green]agrees[/]" if row.agrees else "[bold red]PARTS[/]"
-        values = f"{row.max_abs_error:.2e}", f"{row.error_over_rms:.1e}", f"{max(0.0, 1.0 - row.cosine):.0e}", f"{row.ratio:.2f}"
-        table.add_row(row.name, *values, verdict)
-    console().print(table)
+    console().print(report)

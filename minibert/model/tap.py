@@ -10,6 +10,7 @@ Under `jit` the identity tap costs nothing. The names, in data-flow order:
     layers.{i}.output  pooler.dense  pooler.output
 """
 
+import re
 from collections.abc import Callable
 
 from jax import Array
@@ -89,6 +90,31 @@ def intermediate_names(num_hidden_layers: int, *, pooler: bool = True) -> list[s
         names += [f"layers.{layer}.feed_forward.{part}" for part in feed_forward]
         names.append(f"layers.{layer}.output")
     return names + (["pooler.dense", "pooler.output"] if pooler else [])
+
+
+def data_flow_order(name: str) -> tuple[int, int, int]:
+    """A key that sorts names of intermediates in the order in which a model computes them; unknown ones come last."""
+    layer = re.match(r"layers\.(\d+)\.", name)
+    if layer is not None:
+        inside = f"layers.0.{name[layer.end() :]}"
+        return 1, int(layer.group(1)), _LAYER_ORDER.get(inside, len(_LAYER_ORDER))
+    return (
+        0 if name.startswith("embeddings.") else 2 if name.startswith("pooler.") else 3,
+        0,
+        _OTHER_ORDER.get(name, len(_OTHER_ORDER)),
+    )
+
+
+def is_intermediate_name(name: str) -> bool:
+    """Whether a BERT of some depth, or one of its heads, has an intermediate of this name."""
+    layer = re.match(r"layers\.(0|[1-9][0-9]{0,3})\.", name)
+    if layer is None:
+        return name in _OTHER_ORDER or re.fullmatch(r"heads\.\w+\.\w+", name) is not None
+    return f"layers.0.{name[layer.end() :]}" in _LAYER_ORDER
+
+
+_OTHER_ORDER = {name: place for place, name in enumerate(intermediate_names(0))}
+_LAYER_ORDER = {name: place for place, name in enumerate(intermediate_names(1)) if name not in _OTHER_ORDER}
 
 
 def layer_output_names(num_hidden_layers: int, *, pooler: bool = True) -> list[str]:

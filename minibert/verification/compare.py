@@ -1,167 +1,202 @@
 """`compare`: how far a trace is from the truth, measured in the reference's own rounding errors."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
 
+from minibert.checkpoints.registry import find_weights
 from minibert.errors import TraceError
-from minibert.verification.reference import INPUTS, Reference
+from minibert.model.tap import data_flow_order
+from minibert.strict_json import parse_json_object
+from minibert.verification.measures import cosine, error_in_floors, error_of_each_text, largest, real_positions, ulp_distances
+from minibert.verification.oracle import Model, computed_reference, oracle_of
+from minibert.verification.reference import Reference, is_reference_file
+from minibert.verification.report import Report, Row
 from minibert.verification.trace import Trace
 
-BUDGET = 1.5
-"""How many times the reference's own float32 error ours may be: rounding differs between orders of summation."""
+SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One intermediate against the float64 truth, over real (unpadded) positions of all texts."""
-
-    name: str
-    max_abs_error: float
-    """The largest error over all texts."""
-    ratio: float
-    """Of the text where it is largest: its max abs error in units of its floor, which is the max abs error of the
-    reference's own float32, the largest over its own ways of computing that text."""
-    error_over_rms: float
-    """The max abs error in units of the truth's root mean square."""
-    cosine: float
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every text's error is within the budget; NaN never is."""
-        return self.ratio <= BUDGET
-
-
-@dataclass(frozen=True)
-class Report:
-    """The comparison, a row for each intermediate in data-flow order; `print(report)` shows a table."""
-
-    rows: tuple[Row, ...]
-
-    @property
-    def agrees(self) -> bool:
-        """Whether every intermediate is within the budget."""
-        return all(row.agrees for row in self.rows)
-
-    @property
-    def first_disagreement(self) -> Row | None:
-        """The first intermediate, in data-flow order, that leaves the budget."""
-        return next((row for row in self.rows if not row.agrees), None)
-
-    def __str__(self) -> str:
-        lines = [f"{'intermediate':36} {'max abs error':>13} {'ratio':>6} {'over RMS':>9} {'cosine':>13}"]
-        for row in self.rows:
-            verdict = "agrees" if row.agrees else "PARTS"
-            lines.append(
-                f"{row.name:36} {row.max_abs_error:13.2e} {row.ratio:6.2f} {row.error_over_rms:9.1e} "
-                f"{row.cosine:13.10f} {verdict}"
-            )
-        return "\n".join(lines)
-
-
-def compare(trace: Mapping[str, np.ndarray], reference: Reference | Path | str) -> Report:
-    """Hold a trace against a stored reference, at every intermediate that both have.
+def compare(trace: Mapping[str, np.ndarray], reference: Reference | Trace | Model, *, model: Model | None = None) -> Report:
+    """Hold a trace against a reference, at every intermediate that both have.
 
     Args:
         trace: what `minibert.record` gave for the reference's inputs, or any mapping of the same names to arrays.
-        reference: a Reference, or the path of its file.
+        reference: a stored Reference or the path of its file; a Trace of another implementation or the path of its file; or a
+            model, whose parameters the NumPy BERT then computes the truth from.
+        model: whose parameters give the truth where the reference is a Trace, which has none; found by the sha256 in the
+            trace's metadata if it is not given.
 
     Raises:
-        TraceError: inputs that are not the reference's, shapes that differ, or no name in common.
+        TraceError: inputs, sizes or a checkpoint that are not the reference's, shapes that differ, no name in common, or a
+            reference that itself parts from the truth.
     """
-    if not isinstance(reference, Reference):
-        reference = Reference.read(reference)
+    found = reference_for(trace, reference, model=model)
     if isinstance(trace, Trace):
-        for name in INPUTS:
-            if not np.array_equal(trace.inputs[name], reference.inputs[name]):
-                raise TraceError(f"the trace's {name} is not that of {reference.path}; record the reference's own inputs")
-        positions = np.arange(reference.inputs["input_ids"].shape[1])
-        if (trace.inputs["position_ids"] != positions).any():
-            raise TraceError(f"the trace was recorded with its own position_ids; {reference.path} has positions 0, 1, 2, …")
-    common = [name for name in trace if name in reference.truth]
+        _check_same_origin(trace, found)
+    common = sorted((name for name in trace if name in found.truth), key=data_flow_order)
     if not common:
-        raise TraceError(f"the trace and {reference.path} have no intermediate in common")
-    return Report(tuple(_compare_one(name, np.asarray(trace[name]), reference) for name in common))
+        raise TraceError(f"the trace and {found.origin} have no intermediate in common")
+    arrays = {name: np.asarray(trace[name]) for name in common}
+    rows = tuple(_compare_one(name, values, found) for name, values in arrays.items())
+    missing = tuple(name for name in found.truth if name not in arrays)
+    return Report(rows, missing, tuple(_notes(arrays, found)))
 
 
-def worst_of(reports: Sequence[Report]) -> Report:
-    """One report over several inputs: at each name the worst of every measure."""
-    by_name: dict[str, list[Row]] = {}
-    for report in reports:
-        for row in report.rows:
-            by_name.setdefault(row.name, []).append(row)
-    return Report(
-        tuple(
-            Row(
-                name,
-                max_abs_error=_largest(row.max_abs_error for row in rows),
-                ratio=_largest(row.ratio for row in rows),
-                error_over_rms=_largest(row.error_over_rms for row in rows),
-                cosine=-_largest(-row.cosine for row in rows),
-            )
-            for name, rows in by_name.items()
+def reference_for(
+    trace: Mapping[str, np.ndarray],
+    reference: Reference | Trace | Model,
+    *,
+    model: Model | None = None,
+) -> Reference:
+    """The truth and the floors that `compare` holds a trace against; arguments and errors as there."""
+    if isinstance(reference, Reference):
+        return reference
+    if isinstance(reference, str | Path):
+        if Path(reference).is_file() or Path(reference).suffix:
+            if is_reference_file(Path(reference)):
+                return Reference.read(reference)
+            reference = Trace.read(reference)
+        else:
+            reference = oracle_of(reference)
+    if isinstance(reference, Trace):
+        return _reference_of_trace(reference, model)
+    if not isinstance(trace, Trace):
+        raise TraceError("a mapping of arrays does not say what its inputs were; give a Trace, or a stored reference")
+    return computed_reference(reference, trace.inputs, list(trace), trace.metadata.get("dtype", "float32"))
+
+
+def _reference_of_trace(reference: Trace, model: Model | None) -> Reference:
+    """The truth for a trace's inputs, with the trace's own error as the floor where it is the larger one."""
+    if model is None:
+        sha256 = reference.metadata.get("checkpoint_sha256")
+        model = find_weights(sha256) if sha256 else None
+    if model is None:
+        raise TraceError(
+            "two traces alone do not say which of them is right: the true values need the parameters; give the checkpoint as "
+            "model=, or fetch the one whose sha256 the reference trace names"
         )
-    )
+    computed = computed_reference(model, reference.inputs, list(reference), reference.metadata.get("dtype", "float32"))
+    own = compare(reference, computed)
+    if own.first_disagreement is not None:
+        raise TraceError(
+            f"the reference trace, of {reference.metadata.get('implementation', 'an unnamed implementation')}, itself parts from "
+            f"the truth, first at {own.first_disagreement.name}; compare it with its checkpoint to learn why"
+        )
+    mask = computed.inputs["attention_mask"]
+    floor = {}
+    for name, truth in computed.truth.items():
+        error = error_of_each_text(name, np.asarray(reference[name]), truth, mask).max()
+        floor[name] = np.maximum(computed.floor[name], error)
+    metadata = computed.metadata | reference.metadata
+    return Reference(None, metadata, computed.inputs, computed.float32, computed.truth, floor, None)
+
+
+def _check_same_origin(trace: Trace, reference: Reference) -> None:
+    """Raise TraceError where the trace cannot be held against the reference: other inputs, sizes or weights."""
+    for name, theirs in reference.inputs.items():
+        if not np.array_equal(trace.inputs[name], theirs):
+            other = _first_other_text(trace, reference)
+            raise TraceError(f"the trace's {name} is not that of {reference.origin}{other}; record the reference's own inputs")
+    positions = np.arange(reference.inputs["input_ids"].shape[1])
+    if "position_ids" not in reference.inputs and (trace.inputs["position_ids"] != positions).any():
+        raise TraceError(f"the trace was recorded with its own position_ids; {reference.origin} has positions 0, 1, 2, …")
+    ours, theirs_sha256 = (metadata.get("checkpoint_sha256") for metadata in (trace.metadata, reference.metadata))
+    if ours and theirs_sha256 and ours != theirs_sha256:
+        raise TraceError(
+            f"the trace was recorded from weights with sha256 {ours}, {reference.origin} from weights with sha256 "
+            f"{theirs_sha256}; record both from one checkpoint"
+        )
+    our_sizes, their_sizes = (_sizes(metadata) for metadata in (trace.metadata, reference.metadata))
+    for name in SIZES:
+        if name in our_sizes and name in their_sizes and our_sizes[name] != their_sizes[name]:
+            raise TraceError(
+                f"{name} is {our_sizes[name]} in the trace's configuration and {their_sizes[name]} in that of {reference.origin}"
+                "; record both from one checkpoint"
+            )
+
+
+def _sizes(metadata: Mapping[str, str]) -> dict[str, object]:
+    return parse_json_object(metadata.get("config", "{}").encode(), "the config in a trace's metadata", error=TraceError)
+
+
+def _first_other_text(trace: Trace, reference: Reference) -> str:
+    ours, theirs = (_texts(metadata) for metadata in (trace.metadata, reference.metadata))
+    for place, (our, their) in enumerate(zip(ours, theirs, strict=False)):
+        if our != their:
+            return f": its text {place} is {our!r}, not {their!r}"
+    return ""
+
+
+def _texts(metadata: Mapping[str, str]) -> list[object]:
+    try:
+        texts = json.loads(metadata.get("texts", "[]"))
+    except ValueError:
+        return []
+    return texts if isinstance(texts, list) else []
 
 
 def _compare_one(name: str, ours: np.ndarray, reference: Reference) -> Row:
-    positions = reference.positions
+    positions, mask = reference.positions, reference.inputs["attention_mask"]
     if positions is not None and ours.ndim == 3 and ours.shape[1] > positions.max():
         ours = ours[:, positions]
     truth = reference.truth[name]
     if ours.shape != truth.shape:
-        raise TraceError(f"{name} has shape {list(ours.shape)} in the trace and {list(truth.shape)} in {reference.path}")
-    real = real_positions(name, reference.inputs["attention_mask"], truth.shape, positions)
-    ours64 = ours.astype(np.float64)
-    errors = np.where(real, np.abs(ours64 - truth), 0.0).reshape(len(truth), -1).max(axis=1)
+        hint = ""
+        if name.endswith((".scores", ".probabilities")) and ours.ndim == 4 and ours.shape[2] == ours.shape[3] == truth.shape[1]:
+            hint = ": it attends over heads instead of tokens"
+        raise TraceError(f"{name} has shape {list(ours.shape)} in the trace and {list(truth.shape)} in {reference.origin}{hint}")
+    real = real_positions(name, mask, truth.shape, positions)
+    errors = error_of_each_text(name, ours, truth, mask, positions)
     rms = float(np.sqrt(np.mean(np.square(truth[real]))))
-    error = _largest(errors.tolist())
-    ratio = _largest(error_in_floors(*text) for text in zip(errors.tolist(), reference.floor[name].tolist(), strict=True))
-    return Row(name, error, ratio, error / rms if rms else error, cosine(ours64[real], truth[real]))
+    error = largest(errors.tolist())
+    ratio = largest(error_in_floors(*text) for text in zip(errors.tolist(), reference.floor[name].tolist(), strict=True))
+    worst = np.unravel_index(np.argmax(np.where(real, np.abs(ours.astype(np.float64) - truth), 0.0)), truth.shape)
+    place = tuple(int(index) for index in worst)
+    token = None
+    if len(place) > 2:
+        column = place[1] if len(place) == 3 else place[2]
+        column = column if positions is None or len(place) == 4 else int(positions[column])
+        token = int(reference.inputs["input_ids"][place[0], column])
+    return Row(
+        name,
+        max_abs_error=error,
+        ratio=ratio,
+        error_over_rms=error / rms if rms else error,
+        cosine=cosine(ours.astype(np.float64)[real], truth[real]),
+        max_ulps=largest([float(ulp_distances(np.ascontiguousarray(ours), truth)[real].max())]),
+        worst=place,
+        worst_token=token,
+    )
 
 
-def error_in_floors(error: float, floor: float) -> float:
-    """`error / floor`: 0 if there is no error, infinite where the floor is zero or either is NaN."""
-    if error == 0.0:
-        return 0.0
-    return math.inf if floor == 0.0 or math.isnan(error) or math.isnan(floor) else error / floor
-
-
-def _largest(values: Iterable[float]) -> float:
-    """The maximum, which is NaN where any value is; Python's own `max` would depend on the order."""
-    return float(np.max(list(values)))
-
-
-def real_positions(
-    name: str,
-    mask: Integer[np.ndarray, "batch tokens"],
-    shape: tuple[int, ...],
-    positions: Integer[np.ndarray, " kept"] | None = None,
-) -> Bool[np.ndarray, "..."]:
-    """Which values of the intermediate `name` belong to real tokens: booleans of its `shape`.
-
-    `mask` is the attention mask [batch, tokens]; `positions` are those that were kept of an intermediate [batch, tokens,
-    width]. Of `scores` and `probabilities`, [batch, heads, queries, keys], both the query and the key must be real.
-    """
-    real = mask.astype(bool)
-    if len(shape) == 2:
-        return np.ones(shape, bool)
-    if len(shape) == 3:
-        real = real if positions is None else real[:, positions]
-        return np.broadcast_to(real[:, :, None], shape)
-    real_rows = real[:, None, :, None]
-    if name.endswith((".scores", ".probabilities")):
-        real_rows = real_rows & real[:, None, None, :]
-    return np.broadcast_to(real_rows, shape)
-
-
-def cosine(left: Float[np.ndarray, " values"], right: Float[np.ndarray, " values"]) -> float:
-    """The cosine of the angle between two vectors; 1 for two zero vectors."""
-    norms = float(np.linalg.norm(left) * np.linalg.norm(right))
-    if norms == 0.0:
-        return float(np.array_equal(left, right))
-    return float(left @ right) / norms
+def _notes(arrays: Mapping[str, np.ndarray], reference: Reference) -> list[str]:
+    """Where values that are no numbers stand first, at a real position and at a padded one."""
+    notes: dict[bool, str] = {}
+    for name, values in arrays.items():
+        broken = ~np.isfinite(values.astype(np.float64))
+        if not broken.any():
+            continue
+        truth = reference.truth[name]
+        if values.shape == truth.shape:
+            real = real_positions(name, reference.inputs["attention_mask"], truth.shape, reference.positions)
+        else:
+            real = np.ones(values.shape, bool)
+        for is_real, places in ((True, broken & real), (False, broken & ~real)):
+            if places.any() and is_real not in notes:
+                index = tuple(int(axis) for axis in np.argwhere(places)[0])
+                ignored = "" if is_real else ", a padded position, which is left out of account"
+                notes[is_real] = (
+                    f"the first value that is no finite number is {values[index]} in {name} at {list(index)}{ignored}"
+                )
+    return list(notes.values())

@@ -26,7 +26,8 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class Reference:
     """One stored reference; `truth[name]` is the float64 result, `float32[name]` the implementation's own float32."""
 
-    path: Path
+    path: Path | None
+    """Its file; None where it was computed."""
     metadata: dict[str, str]
     inputs: dict[str, np.ndarray]
     float32: dict[str, np.ndarray]
@@ -35,9 +36,14 @@ class Reference:
     positions: np.ndarray | None
 
     @property
+    def origin(self) -> str:
+        """What messages call it."""
+        return str(self.path) if self.path is not None else f"the truth of {self.metadata.get('implementation', 'a model')}"
+
+    @property
     def texts(self) -> list[str | list[str]]:
         """What the inputs were made from, a text each or a pair of texts. Raises TraceError if the metadata is broken."""
-        where = f"the texts in the metadata of {self.path}"
+        where = f"the texts in the metadata of {self.origin}"
         return parse_json(self.metadata.get("texts", "[]").encode(), where, error=TraceError)
 
     @classmethod
@@ -67,6 +73,11 @@ class Reference:
         inputs = {name: arrays[name] for name in INPUTS}
         floor = {name: arrays[f"floor.{name}"] for name in names}
         return cls(path, file.metadata, inputs, float32, truth, floor, arrays.get("positions"))
+
+
+def is_reference_file(path: Path) -> bool:
+    """Whether a safetensors file holds a stored reference rather than a trace. Raises TraceError for any other file."""
+    return any(name.startswith("float32.") for name in open_safetensors(path, error=TraceError).tensors)
 
 
 def stored_references(name: str) -> list[Reference]:

@@ -1,7 +1,10 @@
 """`record`: every named intermediate of one forward pass, as NumPy arrays."""
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,15 +14,34 @@ from jax import Array
 from minibert.errors import InputError, TraceError
 from minibert.model import Bert
 from minibert.model.inputs import ModelInputs, check_inputs
-from minibert.model.tap import intermediate_names
+from minibert.model.tap import data_flow_order, intermediate_names
+from minibert.verification.trace_file import read_trace_file, versions, write_trace_file
 
 
 class Trace(Mapping[str, np.ndarray]):
-    """Named intermediates in data-flow order, `trace["layers.3.attention.probabilities"]`, and the inputs that gave them."""
+    """Named intermediates in data-flow order, `trace["layers.3.attention.probabilities"]`, and the inputs that gave them.
 
-    def __init__(self, values: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray]):
-        self.values_by_name = dict(values)
+    `metadata` says who computed it, under the names of `minibert.verification.trace_file`.
+    """
+
+    def __init__(
+        self, values: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+    ):
+        self.values_by_name = {name: values[name] for name in sorted(values, key=data_flow_order)}
         self.inputs = dict(inputs)
+        self.metadata = dict(metadata or {})
+
+    @classmethod
+    def read(cls, path: Path | str) -> "Trace":
+        """The trace in a file. Raises TraceError for a file that is no trace."""
+        return cls(*read_trace_file(Path(path)))
+
+    def save(self, path: Path | str) -> None:
+        """Write the trace into a file, in the format of `minibert.verification.trace_file`.
+
+        Raises TraceError where nothing can be written.
+        """
+        write_trace_file(Path(path), self.values_by_name, self.inputs, self.metadata)
 
     def __getitem__(self, name: str) -> np.ndarray:
         try:
@@ -70,14 +92,26 @@ def record(model: Bert, batch: Mapping[str, Any], names: list[str] | None = None
     if not isinstance(batch, Mapping):
         raise InputError(f"record() was given a {type(batch).__name__}; expected the mapping that a Tokenizer returns")
     known = intermediate_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
-    unknown = sorted(set(names or ()) - set(known))
-    if unknown:
-        raise TraceError(f"{', '.join(unknown)} is no intermediate of this model; the names are {', '.join(known)}")
+    check_names(names or (), known)
     inputs = check_inputs(model.config, **batch)
+    metadata = {
+        "implementation": "minibert Bert, compiled",
+        "versions": versions("minibert", "jax", "jaxlib", "flax"),
+        "config": json.dumps(dataclasses.asdict(model.config)),
+        "dtype": model.config.dtype,
+        "device": jax.default_backend(),
+    }
     wanted = None if names is None else frozenset(names)
     recorded = _compiled_record(model, inputs, wanted)
     values = {name: np.asarray(recorded[name]) for name in known if name in recorded}
-    return Trace(values, {name: np.asarray(array) for name, array in inputs._asdict().items()})
+    return Trace(values, {name: np.asarray(array) for name, array in inputs._asdict().items()}, metadata)
+
+
+def check_names(names: Iterable[str], known: Sequence[str]) -> None:
+    """Raise TraceError that names whatever is not among the `known` names of a model's intermediates."""
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise TraceError(f"{', '.join(unknown)} is no intermediate of this model; the names are {', '.join(known)}")
 
 
 @partial(jax.jit, static_argnames=("names",))

@@ -21,7 +21,7 @@ from transformers.models.bert import modeling_bert
 
 from minibert.checkpoints.registry import resolve
 from minibert.model.tap import intermediate_names, layer_output_names
-from minibert.verification.compare import real_positions
+from minibert.verification.measures import real_positions
 
 GOLDENS = Path(__file__).parent
 REFERENCES = GOLDENS.parent.parent / "weights" / "references" / "minilm-l6"

@@ -9,7 +9,8 @@ import pytest
 
 from minibert import Bert, load, record
 from minibert.verification import stored_references
-from minibert.verification.compare import BUDGET, real_positions
+from minibert.verification.measures import real_positions
+from minibert.verification.report import BUDGET
 
 pytestmark = pytest.mark.reference
 

@@ -1,0 +1,64 @@
+"""A checkpoint's parameters as NumPy arrays under our names: what `NumpyBert` computes with."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minibert.checkpoints.loading import read_blueprint
+from minibert.checkpoints.names import HEADS, canonical_hf_name
+from minibert.checkpoints.registry import resolve
+from minibert.checkpoints.safetensors_file import Tensor
+from minibert.config import BertConfig
+from minibert.errors import CheckpointError
+
+TIED_KERNEL = "cls.predictions.decoder.weight"
+
+
+def read_parameters(name_or_path: str | Path, **overrides: Any) -> tuple[BertConfig, dict[str, np.ndarray]]:
+    """The configuration and the parameters of a checkpoint, in their stored dtypes, as views of the mapped file.
+
+    Arguments and errors as `minibert.load` has them. The heads of pretraining are there where the checkpoint has all of their
+    tensors; CheckpointError where one of them has another shape than the configuration calls for, or where the masked-language
+    model's last kernel is stored again and is not the table of word embeddings.
+    """
+    blueprint = read_blueprint(resolve(name_or_path), **overrides)
+    parameters = {path: _values(tensor, row.transposed) for path, (row, tensor) in blueprint.match.parameters.items()}
+    stored = {canonical_hf_name(name): tensor for name, tensor in blueprint.stored.tensors.items()}
+    for head in ("heads.masked_lm.", "heads.next_sentence."):
+        rows = [row for row in HEADS if row.ours.startswith(head)]
+        if all(row.hf in stored for row in rows):
+            parameters |= {row.ours: _values(stored[row.hf], row.transposed) for row in rows}
+    _check_heads(blueprint.config, parameters, stored)
+    return blueprint.config, parameters
+
+
+def _values(tensor: Tensor, transposed: bool) -> np.ndarray:
+    return tensor.read().T if transposed else tensor.read()
+
+
+def _check_heads(config: BertConfig, parameters: dict[str, np.ndarray], stored: dict[str, Tensor]) -> None:
+    hidden = config.hidden_size
+    expected = {
+        "heads.masked_lm.dense.kernel": (hidden, hidden),
+        "heads.masked_lm.bias": (config.vocab_size,),
+        "heads.next_sentence.kernel": (hidden, 2),
+        "heads.next_sentence.bias": (2,),
+    }
+    for row in HEADS:
+        if row.ours in parameters:
+            found, shape = parameters[row.ours].shape, expected.get(row.ours, (hidden,))
+            if found != shape:
+                raise CheckpointError(
+                    f"{stored[row.hf].path}: {row.hf} has, in our layout, the shape {list(found)}; the configuration calls for "
+                    f"{list(shape)}; use the config.json that this checkpoint was saved with"
+                )
+    if "heads.masked_lm.bias" in parameters and TIED_KERNEL in stored:
+        kernel = stored[TIED_KERNEL]
+        if kernel.shape != parameters["embeddings.word"].shape or not np.array_equal(
+            kernel.read(), parameters["embeddings.word"]
+        ):
+            raise CheckpointError(
+                f"{kernel.path}: {TIED_KERNEL} is not the table of word embeddings, which BERT uses in its place; expected it "
+                "to be equal to embeddings.word_embeddings.weight, or absent"
+            )
