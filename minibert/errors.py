@@ -27,3 +27,13 @@ class InputError(MinibertError):
 
 class TraceError(MinibertError):
     """A trace or stored reference that is broken, or that does not belong to what it is compared with."""
+
+
+def shown(value: object) -> str:
+    """`value` as a message shows it: its repr, cut where it is long, and in words where Python refuses to write it out."""
+    try:
+        text = repr(value)
+    except ValueError:
+        # Integers of more than 4,300 digits.
+        return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:200]}…"

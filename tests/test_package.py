@@ -15,10 +15,11 @@ MAY_KNOW = {
     "model": {"config"},
     "tokenizer": {"checkpoints.registry"},
     "checkpoints": {"config", "model"},
-    "verification": {"config", "model", "checkpoints"},
+    "numpy_bert": {"config"},
+    "verification": {"config", "model", "checkpoints", "numpy_bert", "plots"},
     "features": {"config", "model", "checkpoints", "tokenizer"},
 }
-FRAMEWORKS = ("torch", "transformers", "tensorflow", "huggingface_hub", "tokenizers", "sentence_transformers")
+FRAMEWORKS = ("torch", "transformers", "tensorflow", "huggingface_hub", "tokenizers", "sentence_transformers", "matplotlib")
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -12,4 +12,9 @@ def console(width_elsewhere: int = 120) -> "Console":
     # Imported here, for rich is slow to import and most commands print a table at their end only.
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else width_elsewhere)
+    class PlainConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave a reader that went away to the command: rich itself would end the process with status 1."""
+            raise BrokenPipeError
+
+    return PlainConsole(width=None if sys.stdout.isatty() else width_elsewhere)

@@ -37,13 +37,25 @@ and special tokens in the text count as words. `special_tokens_mask` is 0 for sp
     truncation in tokenizer.json       applied to every call              left to the call, as padding is
     a stride that is too large         a panic, once a text is cut        TokenizerError
     the same with no special tokens    two are counted all the same       none are counted
-    a window of no tokens at all       one row with the whole text        TokenizerError
+    a window of no tokens at all       a second row has the whole text    TokenizerError
     a second text that is empty        transformers drops it              [CLS] a [SEP] [SEP], as `tokenizers` does
     a row over padding="max_length"    stays longer                       TokenizerError
     max_length below [CLS] and [SEP]   the text is left whole             TokenizerError
-    max_length without truncation      transformers truncates             TokenizerError
-    a stride without truncation        passed over                        TokenizerError
+    max_length by itself               transformers truncates             TokenizerError
+    options without an effect (1)      passed over                        TokenizerError
+    truncation, no maximum known       transformers leaves texts whole    TokenizerError
+    is_split_into_words, no words []   transformers takes it for a text   TokenizerError; [[]] is one
+    pairs in a batch                   transformers takes lists too       tuples of two, all of them
+    decode without clean-up (False)    transformers cleans up as by None  every space is kept
+    decode of ids outside, or of rows  transformers skips, or lists       TokenizerError; batch_decode
+    a new cls, sep or unk_token        transformers uses the old one      used from then on
+    longest_word in saved files        transformers ignores it, has 100   kept
+    tokenizer.json without [CLS] (2)   `tokenizers` adds or finds none    as BertTokenizer: added, found
+    whitespace before a token (3)      google strips it                   part of the token, as hf has it
     padding                            none, lists                        to the longest, arrays
+
+(1) A stride without windows (truncation and return_overflowing_tokens), pad_to_multiple_of without padding. (2) That is,
+where its post_processor is null or its added_tokens are empty. (3) At the beginning of a line of vocab.txt.
 """
 
 from minibert.tokenizer.settings import TokenizerSettings

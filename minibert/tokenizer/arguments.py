@@ -1,12 +1,14 @@
 """Checks what a caller hands the tokenizer: texts, pairs of texts, words, and the options for a batch."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minibert.errors import TokenizerError
+from minibert.errors import TokenizerError, shown
 from minibert.tokenizer.settings import SIDES, TokenizerSettings
 from minibert.tokenizer.truncation import TRUNCATIONS
 
@@ -15,8 +17,8 @@ PADDINGS = ("longest", "max_length")
 # The names of transformers for what False says as well.
 NO_PADDING, NO_TRUNCATION = "do_not_pad", "do_not_truncate"
 
-MOST_TOKENS = 1 << 24
-"""No row is made longer; a model of this length would need a table of positions of many gigabytes."""
+MOST_TOKENS = 1 << 20
+"""No row is padded to more; no BertConfig has as many positions."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def checked_options(options: BatchOptions, settings: TokenizerSettings) -> Batch
     truncation = options.truncation is not None and _choice(
         "truncation", options.truncation, TRUNCATIONS, default="longest_first", none=NO_TRUNCATION
     )
-    switches = {name: _switch(name, getattr(options, name)) for name in YES_OR_NO}
+    switches = {name: checked_switch(name, getattr(options, name)) for name in YES_OR_NO}
     for name, side in (("padding_side", options.padding_side), ("truncation_side", options.truncation_side)):
         if side is not None and not _is_one_of(side, SIDES):
             raise TokenizerError(f"{name} is {side!r}; expected 'right' or 'left'")
@@ -66,9 +68,9 @@ def checked_options(options: BatchOptions, settings: TokenizerSettings) -> Batch
         )
     for name, number in (("max_length", options.max_length), ("pad_to_multiple_of", options.pad_to_multiple_of)):
         if number is not None and (type(number) is not int or not 1 <= number <= MOST_TOKENS):
-            raise TokenizerError(f"{name} is {number!r}; expected a whole number of tokens from 1 to {MOST_TOKENS:,}")
+            raise TokenizerError(f"{name} is {shown(number)}; expected a whole number of tokens from 1 to {MOST_TOKENS:,}")
     if type(options.stride) is not int or options.stride < 0:
-        raise TokenizerError(f"stride is {options.stride!r}; expected a whole number of tokens from 0 upwards")
+        raise TokenizerError(f"stride is {shown(options.stride)}; expected a whole number of tokens from 0 upwards")
     if options.stride and not (truncation and switches["return_overflowing_tokens"]):
         raise TokenizerError(
             f"stride={options.stride} has no effect by itself; add truncation=True and return_overflowing_tokens=True"
@@ -91,6 +93,11 @@ def checked_options(options: BatchOptions, settings: TokenizerSettings) -> Batch
     length = settings.model_max_length if options.max_length is None else options.max_length
     if length is None:
         raise TokenizerError("no length to cut or pad to is known: the model states no maximum; give max_length")
+    if padding == "max_length" and length > MOST_TOKENS:
+        raise TokenizerError(
+            f"padding='max_length' would pad to the model's maximum of {shown(length)} tokens; give a max_length of at most "
+            f"{MOST_TOKENS:,}"
+        )
     if truncation and options.pad_to_multiple_of is not None and length % options.pad_to_multiple_of:
         raise TokenizerError(
             f"texts are cut to {length} tokens, which is no multiple of pad_to_multiple_of={options.pad_to_multiple_of}, so "
@@ -158,6 +165,18 @@ def checked_text(text: object, where: str) -> str:
     return text
 
 
+def checked_folder(folder: object) -> Path:
+    """`folder` as a path, if it can be one; else a TokenizerError."""
+    try:
+        path = Path(folder)  # type: ignore[arg-type]
+        path.exists()
+        if "\0" not in os.fsencode(path).decode(errors="replace"):
+            return path
+    except (TypeError, ValueError, OSError):
+        pass
+    raise TokenizerError(f"{shown(folder)} is no path of a folder; expected a string or a Path")
+
+
 def listed(items: object) -> list[Any] | None:
     """The items of a sequence, an array, a column of a table; None for what has no items or other ones than it seems."""
     # Bytes are a sequence of numbers, and an array without axes only looks like one.
@@ -211,7 +230,8 @@ def _choice(name: str, value: bool | str, choices: tuple[str, ...], default: str
     return value != none and value
 
 
-def _switch(name: str, value: object) -> bool:
+def checked_switch(name: str, value: object) -> bool:
+    """`value` as a bool, if it is True or False; else a TokenizerError that names it."""
     # transformers has None for its default here, which is to return them.
     if value is None and name in ("return_token_type_ids", "return_attention_mask"):
         return True

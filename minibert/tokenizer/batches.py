@@ -53,9 +53,14 @@ class BatchMaker:
         truncation = self._truncation(options, special_count)
         keys = [key for key, option in OPTIONAL_KEYS.items() if getattr(options, option)]
         is_plain = not (options.is_split_into_words or options.return_overflowing_tokens) and PLAIN_KEYS.issuperset(keys)
-        if is_plain and second is None and (truncation is None or cuts_single_texts_at_the_end(truncation)):
-            return self._plain_batch(first, truncation, keys, options)
-        return self._batch(first, second, truncation, keys, options)
+        try:
+            if is_plain and second is None and (truncation is None or cuts_single_texts_at_the_end(truncation)):
+                return self._plain_batch(first, truncation, keys, options)
+            return self._batch(first, second, truncation, keys, options)
+        except MemoryError:
+            raise TokenizerError(
+                f"the rows of {len(first):,} texts do not fit into memory; give fewer texts at a time, or shorter rows"
+            ) from None
 
     def _plain_batch(
         self, texts: Sequence[str], truncation: Truncation | None, keys: list[str], options: BatchOptions

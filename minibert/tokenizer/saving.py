@@ -8,7 +8,7 @@ from typing import Any
 
 from minibert.atomic_write import write_atomically
 from minibert.errors import TokenizerError
-from minibert.tokenizer.settings import NO_MAXIMUM, TokenizerSettings
+from minibert.tokenizer.settings import WRITTEN_NO_MAXIMUM, TokenizerSettings
 from minibert.tokenizer.vocabulary import Vocabulary, trim_end
 from minibert.tokenizer.word_piece import CONTINUATION
 
@@ -16,6 +16,7 @@ from minibert.tokenizer.word_piece import CONTINUATION
 def save_folder(folder: Path, vocabulary: Vocabulary, settings: TokenizerSettings) -> None:
     """Writes vocab.txt, tokenizer_config.json and, for the hf flavor, tokenizer.json into `folder`, which is made.
 
+    special_tokens_map.json and added_tokens.json, where they are there already, are brought into line.
     Raises TokenizerError for a token that vocab.txt cannot hold, and where nothing can be written.
     """
     contents = {
@@ -26,6 +27,12 @@ def save_folder(folder: Path, vocabulary: Vocabulary, settings: TokenizerSetting
         contents["tokenizer.json"] = _json(_tokenizer_json(vocabulary, settings))
     elif (folder / "tokenizer.json").exists():
         raise TokenizerError(f"{folder} has a tokenizer.json, a file that knows only the hf flavor; choose another folder")
+    # Files of older versions of transformers say the same once more; those that are there must not say something else.
+    if (folder / "special_tokens_map.json").exists():
+        additional = {"additional_special_tokens": list(settings.additional_special_tokens)}
+        contents["special_tokens_map.json"] = _json(settings.special_tokens | additional)
+    if (folder / "added_tokens.json").exists():
+        contents["added_tokens.json"] = _json({})
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -59,7 +66,7 @@ def _tokenizer_config(vocabulary: Vocabulary, settings: TokenizerSettings) -> di
         "additional_special_tokens": list(settings.additional_special_tokens),
         "added_tokens_decoder": {str(token["id"]): _without_id(token) for token in _added_tokens(vocabulary, settings)},
         "split_special_tokens": not settings.finds_special_tokens,
-        "model_max_length": NO_MAXIMUM if settings.model_max_length is None else settings.model_max_length,
+        "model_max_length": WRITTEN_NO_MAXIMUM if settings.model_max_length is None else settings.model_max_length,
         "padding_side": settings.padding_side,
         "truncation_side": settings.truncation_side,
     }

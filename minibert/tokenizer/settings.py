@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minibert.errors import TokenizerError
+from minibert.errors import TokenizerError, shown
 from minibert.strict_json import read_json_object
 from minibert.tokenizer.flavors import FLAVORS, flavor_named
 from minibert.tokenizer.word_piece import CONTINUATION
@@ -29,8 +29,14 @@ CONFIG_FIELDS = (
 SIDES = ("right", "left")
 TOKENIZER_CLASSES = ("BertTokenizer", "BertTokenizerFast")
 
+# Classes of transformers for any tokenizer.json; that file, whose every part is checked, says which tokenizer it is.
+GENERAL_CLASSES = ("PreTrainedTokenizerFast", "TokenizersBackend")
+
 # transformers writes 1e30 where a model has no maximum, and takes anything above 1e20 for that.
-NO_MAXIMUM = 10**20
+NO_MAXIMUM, WRITTEN_NO_MAXIMUM = 10**20, int(1e30)
+
+# `tokenizers` keeps it in 64 bits; no word is as long as this.
+LONGEST_WORD_LIMIT = 2**31 - 1
 
 # Fields of tokenizer_config.json that change ids, with the only value that minibert implements.
 FIXED_FIELDS: dict[str, object] = {
@@ -146,7 +152,8 @@ def read_tokenizer_config(path: Path) -> tuple[dict[str, Any], list[WholeToken]]
     """
     config = read_json_object(path, error=TokenizerError)
     tokenizer_class = config.get("tokenizer_class")
-    if tokenizer_class is not None and tokenizer_class not in TOKENIZER_CLASSES:
+    is_described = tokenizer_class in GENERAL_CLASSES and (path.parent / "tokenizer.json").exists()
+    if tokenizer_class is not None and tokenizer_class not in TOKENIZER_CLASSES and not is_described:
         raise TokenizerError(
             f"{path}: tokenizer_class is {tokenizer_class!r}; minibert has BERT's tokenizer only, "
             f"{' or '.join(TOKENIZER_CLASSES)}"
@@ -258,7 +265,7 @@ def _unspaced_tokens(value: object, where: str) -> tuple[str, ...]:
 
 def _choice(*choices: str) -> Callable[[object, str], str]:
     def checked(value: object, where: str) -> str:
-        if value not in choices or not isinstance(value, str):
+        if not isinstance(value, str) or value not in choices:
             raise TokenizerError(f"{where} is {value!r}; expected {' or '.join(map(repr, choices))}")
         return value
 
@@ -267,8 +274,14 @@ def _choice(*choices: str) -> Callable[[object, str], str]:
 
 def _positive(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise TokenizerError(f"{where} is {value!r}; expected a whole number from 1 upwards")
+        raise TokenizerError(f"{where} is {shown(value)}; expected a whole number from 1 upwards")
     return value
+
+
+def _word_limit(value: object, where: str) -> int | None:
+    if isinstance(value, int) and value > LONGEST_WORD_LIMIT:
+        raise TokenizerError(f"{where} is {shown(value)}; expected at most {LONGEST_WORD_LIMIT:,}")
+    return None if value is None else _positive(value, where)
 
 
 def _maximum(value: object, where: str) -> int | None:
@@ -283,7 +296,7 @@ _CHECKS: dict[str, Callable[[object, str], object]] = {
     "tokenize_chinese_chars": _boolean,
     **dict.fromkeys(SPECIAL_TOKEN_FIELDS, token_content),
     "model_max_length": _maximum,
-    "longest_word": lambda value, where: None if value is None else _positive(value, where),
+    "longest_word": _word_limit,
     "special_tokens_in_text": _boolean_or_none,
     "additional_special_tokens": _tokens,
     "never_split": _unspaced_tokens,

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from operator import index
+from operator import index, is_
 from pathlib import Path
 from typing import Any, SupportsIndex, cast, overload
 
 import numpy as np
 from jaxtyping import Integer
 
-from minibert.errors import TokenizerError
-from minibert.tokenizer.arguments import BatchOptions, checked_text, listed
+from minibert.errors import TokenizerError, shown
+from minibert.tokenizer.arguments import BatchOptions, checked_folder, checked_switch, checked_text, listed
 from minibert.tokenizer.batches import BatchMaker
 from minibert.tokenizer.decoding import covered_text, joined_tokens
 from minibert.tokenizer.folder import read_folder
@@ -42,7 +42,9 @@ class Tokenizer:
 
     def __init__(self, vocabulary: Vocabulary | Sequence[str], settings: TokenizerSettings | None = None) -> None:
         self.vocabulary = vocabulary if isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
-        self.settings = settings or TokenizerSettings()
+        self.settings = TokenizerSettings() if settings is None else settings
+        if not isinstance(self.settings, TokenizerSettings):
+            raise TokenizerError(f"the settings are of the type {type(settings).__name__}; expected TokenizerSettings(…)")
         for name, token in self.settings.special_tokens.items():
             if token not in self.vocabulary.ids:
                 raise TokenizerError(
@@ -84,7 +86,7 @@ class Tokenizer:
         Raises TokenizerError for files that are missing, broken, contradict each other, or describe another tokenizer
         than BERT's, for a vocabulary larger than the model's, and for an unknown override.
         """
-        return cls(*read_folder(Path(folder), overrides))
+        return cls(*read_folder(checked_folder(folder), overrides))
 
     def __call__(
         self,
@@ -133,8 +135,8 @@ class Tokenizer:
         - `return_tensors`: "np" for arrays, None for lists, of unequal lengths with `padding=False`.
 
         Raises TokenizerError for an empty batch, for anything that is no text (with its place), for half of a
-        surrogate pair, for options that do not exist or that contradict each other, for a stride that is not smaller
-        than a row's share of the text, and where texts cannot be brought to the length.
+        surrogate pair, for values that an option does not have, for options that contradict each other, for a stride that
+        is not smaller than a row's share of the text, and where texts cannot be brought to the length.
         """
         options = (
             padding,
@@ -154,7 +156,8 @@ class Tokenizer:
             return_attention_mask,
             return_tensors,
         )
-        if text_pair is None and isinstance(text, str) and _are_default(options):
+        # By identity: 0 and 1 equal False and True, and an array can only be compared with an error.
+        if text_pair is None and isinstance(text, str) and all(map(is_, options, DEFAULT_OPTIONS)):
             ids = np.array([self.encode(text)], np.int32)
             zeros = np.zeros(ids.shape, np.int32)
             return {"input_ids": ids, "token_type_ids": zeros, "attention_mask": zeros + 1}
@@ -164,14 +167,19 @@ class Tokenizer:
         """The ids of one text, or of a pair of texts, as a list with [CLS] and [SEP].
 
         `options` are those of the call that bear on a single row: `add_special_tokens`, `truncation`, `max_length`,
-        `truncation_side`, `padding` (False here), `is_split_into_words`. Raises TokenizerError as the call does.
+        `truncation_side`, `padding` (False here), `is_split_into_words`. Raises TokenizerError as the call does, and where more
+        than one row would come of it.
         """
         if text_pair is None and not options:
             # Asked here, since the call for the other texts would take a tenth of the time of a short one.
             is_plain = type(text) is str and text.isascii()
             ids = self._remembered.ids(text if is_plain else checked_text(text, "the text"))
             return int32_list(b"".join((self._cls_bytes, ids, self._sep_bytes)))
-        return self(text, text_pair, **({"padding": False, "return_tensors": None} | options))["input_ids"][0]
+        rows = self(text, text_pair, **({"padding": False, "return_tensors": None} | options))["input_ids"]
+        if not isinstance(rows, list) or len(rows) != 1:
+            what = f"{len(rows)} rows" if isinstance(rows, list) else "arrays"
+            raise TokenizerError(f"encode gives the ids of one row as a list, and this makes {what}; call the tokenizer itself")
+        return rows[0]
 
     def tokenize(self, text: object) -> list[str]:
         """The tokens of one text, without [CLS] and [SEP]; a word that the vocabulary cannot spell is one [UNK].
@@ -225,7 +233,9 @@ class Tokenizer:
         if row is None:
             raise TokenizerError(f"the ids are {ids!r}; expected a list or an array of one axis")
         tokens = self.convert_ids_to_tokens(row)
-        if skip_special_tokens:
+        if clean_up_tokenization_spaces is not None:
+            clean_up_tokenization_spaces = checked_switch("clean_up_tokenization_spaces", clean_up_tokenization_spaces)
+        if checked_switch("skip_special_tokens", skip_special_tokens):
             special_tokens = set(self.settings.whole_tokens)
             tokens = [token for token in tokens if token not in special_tokens]
         return joined_tokens(tokens, clean_up_tokenization_spaces)
@@ -251,23 +261,29 @@ class Tokenizer:
         """Makes `tokens` special ones, found in texts like BERT's five; how many of them are new to the vocabulary.
 
         New ones get the ids behind its end: the model's word embeddings need as many rows more. A mapping names BERT's
-        own, `{"mask_token": "<mask>"}`, and lists others under "additional_special_tokens".
+        own, `{"mask_token": "<mask>"}`, which take the place of those before (these are still found in texts), and lists
+        others under "additional_special_tokens".
 
         Raises TokenizerError for anything that is no token.
         """
         given = tokens if isinstance(tokens, Mapping) else {"additional_special_tokens": tokens}
-        given = {"additional_special_tokens" if name == "extra_special_tokens" else name: token for name, token in given.items()}
-        values = checked_settings(given, "the special tokens")
+        values = checked_settings(
+            {name: token for name, token in given.items() if name != "extra_special_tokens"}, "the special tokens"
+        )
+        if "extra_special_tokens" in given:
+            extra = checked_settings({"additional_special_tokens": given["extra_special_tokens"]}, "the special tokens")
+            values["additional_special_tokens"] = values.get("additional_special_tokens", ()) + extra["additional_special_tokens"]
         for name in values:
             if name != "additional_special_tokens" and name not in self.settings.special_tokens:
                 raise TokenizerError(
                     f"{name!r} names no special token; expected one of {', '.join(self.settings.special_tokens)}"
                 )
         own = {name: token for name, token in values.items() if name != "additional_special_tokens"}
-        more = values.get("additional_special_tokens", ())
         settings = replace(self.settings, **own)
-        additional = dict.fromkeys([*settings.additional_special_tokens, *more])
-        settings = replace(settings, additional_special_tokens=tuple(additional))
+        # A token that another one takes the place of is still found in texts.
+        more = [*self.settings.whole_tokens, *values.get("additional_special_tokens", ())]
+        additional = tuple(token for token in dict.fromkeys(more) if token not in settings.special_tokens.values())
+        settings = replace(settings, additional_special_tokens=additional)
         new = [checked_text(token, "the token") for token in settings.whole_tokens if token not in self.vocabulary.ids]
         Tokenizer.__init__(self, Vocabulary([*self.vocabulary.tokens, *new]), settings)
         return len(new)
@@ -278,7 +294,7 @@ class Tokenizer:
         vocab.txt and tokenizer_config.json, besides tokenizer.json for the hf flavor, which is the only one that it can
         describe. Raises TokenizerError for a token that a file cannot hold, and where nothing can be written.
         """
-        save_folder(Path(folder), self.vocabulary, self.settings)
+        save_folder(checked_folder(folder), self.vocabulary, self.settings)
 
     def __reduce__(self) -> tuple[type["Tokenizer"], tuple[tuple[str, ...], TokenizerSettings]]:
         # A copy, in another process for instance, begins with an empty memory.
@@ -331,13 +347,5 @@ class Tokenizer:
         if place is None or isinstance(token_id, bool):
             raise TokenizerError(f"{token_id!r} is no id; expected a whole number")
         if not 0 <= place < len(self.vocabulary):
-            raise TokenizerError(f"the id {token_id} is outside the vocabulary; expected 0 to {len(self.vocabulary) - 1}")
+            raise TokenizerError(f"the id {shown(place)} is outside the vocabulary; expected 0 to {len(self.vocabulary) - 1}")
         return self.vocabulary.tokens[place]
-
-
-def _are_default(options: tuple[object, ...]) -> bool:
-    try:
-        return options == DEFAULT_OPTIONS
-    except ValueError:
-        # An array cannot be compared with an option, and is none either.
-        return False

@@ -11,7 +11,7 @@ from typing import Any
 from minibert.errors import TokenizerError
 from minibert.strict_json import read_json_object
 from minibert.tokenizer.settings import WholeToken, checked_settings, token_content
-from minibert.tokenizer.vocabulary import Vocabulary
+from minibert.tokenizer.vocabulary import Vocabulary, tokens_in_order
 from minibert.tokenizer.word_piece import CONTINUATION
 
 # Truncation and padding are the caller's; the decoder has no influence on ids.
@@ -56,8 +56,12 @@ def read_tokenizer_json(path: Path) -> tuple[Vocabulary, dict[str, Any], list[Wh
     }
     values = {name: part[field] for name, (part, field) in names.items() if field in part}
     if parts.get("post_processor") is not None:
-        values |= _sequence_tokens(_part(parts, "post_processor", POST_PROCESSORS, path), path)
-    return _vocabulary(model, path), checked_settings(values, str(path)), _added_tokens(parts, path)
+        post_processor = _part(parts, "post_processor", POST_PROCESSORS, path)
+        values |= _sequence_tokens(post_processor, path)
+    vocabulary, checked = _vocabulary(model, path), checked_settings(values, str(path))
+    if parts.get("post_processor") is not None:
+        _check_sequence_ids(post_processor, checked, vocabulary, path)
+    return vocabulary, checked, _added_tokens(parts, path)
 
 
 def _part(parts: Mapping[str, object], name: str, types: tuple[str, ...], path: Path) -> dict[str, Any]:
@@ -89,20 +93,27 @@ def _sequence_tokens(part: Mapping[str, Any], path: Path) -> dict[str, object]:
     return {"cls_token": names[0], "sep_token": names[1]}
 
 
+def _check_sequence_ids(part: Mapping[str, Any], values: Mapping[str, Any], vocabulary: Vocabulary, path: Path) -> None:
+    """Raise TokenizerError where the part puts other ids round the texts than those that its tokens have."""
+    for name, field in (("cls_token", "cls"), ("sep_token", "sep")):
+        token = values[name]
+        if part["type"] == "BertProcessing":
+            ids = part[field][1:]
+        else:
+            listed = part.get("special_tokens")
+            entry = listed.get(token) if isinstance(listed, Mapping) else None
+            ids = entry.get("ids") if isinstance(entry, Mapping) else None
+        if token in vocabulary.ids and ids != [vocabulary.ids[token]]:
+            raise TokenizerError(
+                f"{path}: post_processor gives {token!r} the ids {ids!r}; expected [{vocabulary.ids[token]}], as in model.vocab"
+            )
+
+
 def _vocabulary(model: Mapping[str, object], path: Path) -> Vocabulary:
     ids = model.get("vocab")
     if not isinstance(ids, Mapping):
         raise TokenizerError(f"{path}: model.vocab is of the type {type(ids).__name__}; expected an object of tokens and ids")
-    if set(map(type, ids.values())) == {int} and list(ids.values()) == list(range(len(ids))):
-        return Vocabulary(ids, origin=str(path))
-    tokens: dict[int, str] = {}
-    for token, token_id in ids.items():
-        if type(token_id) is not int or not 0 <= token_id < len(ids) or token_id in tokens:
-            raise TokenizerError(
-                f"{path}: model.vocab gives {token!r} the id {token_id!r}; expected each id from 0 to {len(ids) - 1} once"
-            )
-        tokens[token_id] = token
-    return Vocabulary((tokens[token_id] for token_id in range(len(tokens))), origin=str(path))
+    return Vocabulary(tokens_in_order(ids, f"{path}: model.vocab"), origin=str(path))
 
 
 def _added_tokens(parts: Mapping[str, object], path: Path) -> list[WholeToken]:

@@ -1,8 +1,9 @@
 """The vocabulary: tokens in the order of their ids, and the reader of vocab.txt, which has one token on each line."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
+from typing import Any
 
 from minibert.errors import TokenizerError
 from minibert.strict_json import read_regular_file
@@ -20,12 +21,15 @@ _WHITESPACE_AT_AN_END = re.compile("[{}](?:\n|\\Z)".format(_WHITESPACE_CHARACTER
 class Vocabulary:
     """Tokens in the order of their ids: `tokens[id]` is a token, `ids[token]` its id, `len()` counts them.
 
-    Raises TokenizerError when a token comes twice (its id would depend on the reader), when there is none, and for
-    anything that is no string. `origin` names the source in that error.
+    `tokens` may also be a mapping of tokens to ids, which have to be 0 to n − 1. Raises TokenizerError when a token comes
+    twice (its id would depend on the reader), when there is none, and for anything that is no string or that UTF-8 cannot
+    hold. `origin` names the source in that error.
     """
 
-    def __init__(self, tokens: Iterable[str], origin: str = "the vocabulary") -> None:
-        if isinstance(tokens, str | bytes) or not isinstance(tokens, Iterable):
+    def __init__(self, tokens: Iterable[str] | Mapping[str, int], origin: str = "the vocabulary") -> None:
+        if isinstance(tokens, Mapping):
+            tokens = tokens_in_order(tokens, origin)
+        if isinstance(tokens, str | bytes | Set) or not isinstance(tokens, Iterable):
             raise TokenizerError(f"{origin} is of the type {type(tokens).__name__}; expected a sequence of tokens")
         self.tokens = tuple(tokens)
         if not {str}.issuperset(map(type, self.tokens)):
@@ -35,6 +39,14 @@ class Vocabulary:
                         f"{origin} has something of the type {type(token).__name__} for the id {token_id}; expected a string"
                     )
             self.tokens = tuple(map(str.__str__, self.tokens))
+        try:
+            "".join(self.tokens).encode()
+        except UnicodeEncodeError as problem:
+            token_id = next(token_id for token_id, token in enumerate(self.tokens) if problem.object[problem.start] in token)
+            raise TokenizerError(
+                f"{origin} has half of a surrogate pair in the token {self.tokens[token_id]!r} (id {token_id}), which no "
+                "file and no text can hold; take it out"
+            ) from None
         self.ids = {token: token_id for token_id, token in enumerate(self.tokens)}
         for token_id, token in enumerate(self.tokens) if len(self.ids) < len(self.tokens) else ():
             first = self.tokens.index(token)
@@ -48,6 +60,18 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+
+def tokens_in_order(ids: Mapping[str, Any], origin: str) -> tuple[str, ...]:
+    """The tokens of a mapping in the order of their ids; TokenizerError unless those are 0 to n − 1, each once."""
+    if {int}.issuperset(map(type, ids.values())) and list(ids.values()) == list(range(len(ids))):
+        return tuple(ids)
+    tokens: dict[int, str] = {}
+    for token, token_id in ids.items():
+        if type(token_id) is not int or not 0 <= token_id < len(ids) or token_id in tokens:
+            raise TokenizerError(f"{origin} gives {token!r} the id {token_id!r}; expected each id from 0 to {len(ids) - 1} once")
+        tokens[token_id] = token
+    return tuple(tokens[token_id] for token_id in range(len(tokens)))
 
 
 def read_vocabulary(path: Path) -> Vocabulary:

@@ -94,8 +94,59 @@ def test_lengths_that_say_nothing_or_too_little_are_errors():
         HF("a a a", max_length=3)
     with pytest.raises(TokenizerError, match="max_length=1 does not hold the 2 special tokens"):
         HF("", truncation=True, max_length=1)
-    with pytest.raises(TokenizerError, match="stride=1 has no effect by itself"):
-        HF("a a a", stride=1, return_overflowing_tokens=True)
+    for options in ({"return_overflowing_tokens": True}, {"truncation": True, "max_length": 9}):
+        with pytest.raises(TokenizerError, match="stride=1 has no effect by itself"):
+            HF("a a a", stride=1, **options)
+    with pytest.raises(TokenizerError, match="pad_to_multiple_of has no effect without padding"):
+        HF("a a a", pad_to_multiple_of=4, padding=False)
+    with pytest.raises(TokenizerError, match="no length to cut or pad to is known"):
+        HF("a a a", truncation=True)
+
+
+def test_no_words_are_no_text_but_a_text_without_words_is_one():
+    with pytest.raises(TokenizerError, match="an empty batch"):
+        HF([], is_split_into_words=True)
+    assert HF([[]], is_split_into_words=True)["input_ids"].tolist() == [[2, 3]]
+
+
+def test_pairs_are_tuples():
+    assert HF([("a", "b")])["token_type_ids"].tolist() == [[0, 0, 0, 1, 1]]
+    with pytest.raises(TokenizerError, match=r"text\[0\] is of the type list"):
+        HF([["a", "b"]])
+
+
+def test_decoding():
+    ids = [TOKENS.index("a"), TOKENS.index(".")]
+    assert (HF.decode(ids), HF.decode(ids, clean_up_tokenization_spaces=False)) == ("a.", "a .")
+    for wrong in ([len(TOKENS)], [ids]):
+        with pytest.raises(TokenizerError):
+            HF.decode(wrong)
+    assert HF.batch_decode([ids, ids]) == ["a.", "a."]
+
+
+def test_special_tokens_given_anew_are_used():
+    tokenizer = Tokenizer(TOKENS)
+    tokenizer.add_special_tokens({"cls_token": "<s>", "unk_token": "<u>"})
+    assert tokenizer.convert_ids_to_tokens(tokenizer.encode("z")) == ["<s>", "<u>", "[SEP]"]
+
+
+def test_the_longest_word_is_kept_in_saved_files(tmp_path: Path):
+    Tokenizer(TOKENS, TokenizerSettings(longest_word=2)).save(tmp_path)
+    assert Tokenizer.load(tmp_path).tokenize("ab abm") == ["a", "##b", "[UNK]"]
+
+
+@pytest.mark.parametrize("missing", ["post_processor", "added_tokens"])
+def test_a_tokenizer_json_without_special_tokens_is_read_as_bert_tokenizer_reads_it(tmp_path: Path, missing: str):
+    HF.save(tmp_path)
+    parts = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    parts[missing] = None if missing == "post_processor" else []
+    (tmp_path / "tokenizer.json").write_text(json.dumps(parts), encoding="utf-8")
+    assert Tokenizer.load(tmp_path).encode("a [MASK]") == HF.encode("a [MASK]") == [2, 6, 4, 3]
+
+
+def test_whitespace_before_a_token_is_part_of_it(tmp_path: Path):
+    (tmp_path / "vocab.txt").write_text("\n".join([*TOKENS[:5], " a"]), encoding="utf-8")
+    assert Tokenizer.from_folder(tmp_path, flavor="google").tokenize("a") == ["[UNK]"]
 
 
 def test_the_default_is_padded_arrays():

@@ -39,6 +39,22 @@ def test_the_google_flavor_is_read_back(tmp_path: Path):
     assert (read.settings.flavor, read.settings.word_limit, read.settings.finds_special_tokens) == ("google", 200, False)
 
 
+def test_older_files_in_the_folder_are_brought_into_line(tmp_path: Path):
+    (tmp_path / "special_tokens_map.json").write_text('{"additional_special_tokens": ["a"]}', encoding="utf-8")
+    (tmp_path / "added_tokens.json").write_text('{"old": 10}', encoding="utf-8")
+    saved = Tokenizer(TOKENS, TokenizerSettings(additional_special_tokens=("<e>",)))
+    saved.save(tmp_path)
+    read = Tokenizer.load(tmp_path)
+    assert (read.encode("éa <e>"), read.vocab_size) == (saved.encode("éa <e>"), saved.vocab_size)
+    assert read.settings.additional_special_tokens == ("<e>",)
+
+
+def test_no_maximum_is_written_as_transformers_writes_it(tmp_path: Path):
+    Tokenizer(TOKENS).save(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config["model_max_length"] == int(1e30)
+
+
 def test_saving_over_a_saved_folder_replaces_it(tmp_path: Path):
     tokenizer = Tokenizer(TOKENS)
     tokenizer.save(tmp_path)

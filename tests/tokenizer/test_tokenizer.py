@@ -337,6 +337,18 @@ def test_special_tokens_can_be_added():
     assert (tokenizer.mask_token_id, tokenizer.vocab_size) == (15, 16)
 
 
+def test_a_special_token_that_another_takes_the_place_of_is_still_found():
+    tokenizer = Tokenizer(TOKENS)
+    tokenizer.add_special_tokens({"mask_token": "<m>", "unk_token": "<u>"})
+    assert tokenizer.tokenize("[MASK]<m>zzz") == ["[MASK]", "<m>", "<u>"]
+
+
+def test_both_names_for_further_special_tokens_count():
+    tokenizer = Tokenizer(TOKENS)
+    assert tokenizer.add_special_tokens({"additional_special_tokens": ["<x>"], "extra_special_tokens": ["<y>"]}) == 2
+    assert tokenizer.tokenize("<x><y>") == ["<x>", "<y>"]
+
+
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [

@@ -36,7 +36,10 @@ PARTS = {
         "type": "TemplateProcessing",
         "single": SINGLE,
         "pair": [*SINGLE, sequence("B", 1), special("[SEP]", 1)],
-        "special_tokens": {},
+        "special_tokens": {
+            "[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]},
+            "[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]},
+        },
     },
     "decoder": {"type": "WordPiece", "prefix": "##"},
     "model": {
@@ -109,6 +112,8 @@ def test_its_added_tokens_are_collected_with_their_ids(tmp_path: Path):
         ("post_processor.single", [3, 4, 5], "post_processor.single is not BERT's"),
         ("post_processor.single", [{"SpecialToken": ["[CLS]"]}], "post_processor.single is not BERT's"),
         ("post_processor.pair", SINGLE, "post_processor.pair is not BERT's"),
+        ("post_processor.special_tokens", {}, r"post_processor gives '\[CLS\]' the ids None; expected \[2\]"),
+        ("post_processor", {"type": "BertProcessing", "cls": ["[CLS]", 2], "sep": ["[SEP]", 5]}, r"'\[SEP\]' the ids \[5\]"),
         ("model", {"type": "BPE"}, "model is of the type 'BPE'"),
         ("model.continuing_subword_prefix", "@@", "continuing_subword_prefix is '@@'"),
         ("model.max_input_chars_per_word", 0, "longest_word is 0"),

@@ -36,6 +36,7 @@ def test_accents_are_stripped_where_text_is_lower_cased_unless_the_setting_says_
         ({"padding_side": "up"}, "padding_side is 'up'"),
         ({"additional_special_tokens": "ab"}, "additional_special_tokens is 'ab'; expected a list"),
         ({"do_lower_case": "yes"}, "do_lower_case is 'yes'"),
+        ({"longest_word": 10**21}, "longest_word is 1000000000000000000000; expected at most 2,147,483,647"),
     ],
 )
 @pytest.mark.usefixtures("without_shape_checks")
@@ -67,6 +68,14 @@ def test_the_published_fields_are_read(tmp_path: Path):
         "model_max_length": 128,
         "mask_token": "<mask>",
     }
+
+
+@pytest.mark.parametrize("name", ["TokenizersBackend", "PreTrainedTokenizerFast"])
+def test_a_class_for_any_tokenizer_needs_the_file_that_says_which(tmp_path: Path, name: str):
+    with pytest.raises(TokenizerError, match=f"tokenizer_class is '{name}'"):
+        read(tmp_path, {"tokenizer_class": name})
+    (tmp_path / "tokenizer.json").write_text("{}", encoding="utf-8")
+    assert read(tmp_path, {"tokenizer_class": name})[0] == {}
 
 
 def test_what_is_never_split_and_the_sides_are_read(tmp_path: Path):

@@ -43,12 +43,19 @@ def test_whitespace_before_a_token_is_part_of_it(tmp_path: Path):
         ("[PAD]", "the vocabulary is of the type str"),
         (["a", None], "has something of the type NoneType for the id 1; expected a string"),
         (["a", ["b"]], "has something of the type list for the id 1"),
+        ({"a", "b"}, "the vocabulary is of the type set"),
+        ({"a": 0, "b": 2}, "the vocabulary gives 'b' the id 2; expected each id from 0 to 1 once"),
+        (["a", "b\ud800"], r"half of a surrogate pair in the token 'b\\ud800' \(id 1\)"),
     ],
 )
 @pytest.mark.usefixtures("without_shape_checks")
 def test_what_are_no_tokens_is_an_error(tokens, message: str):
     with pytest.raises(TokenizerError, match=message):
         Vocabulary(tokens)
+
+
+def test_a_mapping_of_tokens_to_ids_counts_by_its_ids():
+    assert Vocabulary({"b": 1, "a": 0}).tokens == ("a", "b")
 
 
 def test_a_token_given_twice_is_an_error_that_names_both_lines(tmp_path: Path):
