@@ -114,19 +114,28 @@ class Report:
 
         path = Path(path)
         forms = {".json": self.to_json, ".csv": self.to_csv, ".html": lambda: page(self)}
-        if path.suffix not in forms:
-            raise TraceError(f"{path} ends in {path.suffix!r}; a report is written as {', '.join(forms)}")
+        ending = path.suffix.lower()
+        if ending not in forms:
+            found = f"ends in {path.suffix}" if ending else "has no ending"
+            raise TraceError(
+                f"{path} {found}, and a report is written as {', '.join(forms)}; give a name that ends in one of these"
+            )
+        content = forms[ending]().encode()
         with write_atomically(path, error=TraceError) as file:
-            file.write(forms[path.suffix]().encode())
+            file.write(content)
 
     def to_json(self) -> str:
-        """Everything in the report; numbers that JSON has not, infinity and NaN, are null."""
+        """Everything in the report, as strict JSON: the numbers that it has not, infinity and NaN, are null."""
         rows = [_finite(dataclasses.asdict(row)) | {"agrees": row.agrees} for row in self.rows]
         whole = {"verdict": self.verdict, "agrees": self.agrees, "budget": BUDGET, "rows": rows}
-        return json.dumps(whole | {"missing": self.missing, "notes": self.notes}, indent=1, ensure_ascii=False) + "\n"
+        whole |= {"missing": self.missing, "notes": self.notes}
+        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
-        """The rows, with a line of names."""
+        """The rows under a line of names, for the module csv: numbers as Python's `float` reads them, nan and inf too.
+
+        `worst` is the indices with spaces between them; `worst_token` is empty where there is none.
+        """
         text = io.StringIO()
         fields = [field.name for field in dataclasses.fields(Row)]
         writer = csv.writer(text, lineterminator="\n")

@@ -1,0 +1,115 @@
+"""The charts: what is drawn, what is not, and what is said where matplotlib is missing."""
+
+import math
+import subprocess
+import sys
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minibert import InputError
+from minibert.plots import error_growth, save_figure
+from minibert.verification.sweep import SETTINGS, Column, Sweep
+
+NAMES = ("embeddings.output", "layers.0.output", "layers.1.output", "pooler.output")
+needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs the extra 'plots'")
+SIGNATURES = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+
+
+def a_sweep(*errors: tuple[float, ...], notes: tuple[str, ...] = ()) -> Sweep:
+    columns = tuple(Column(setting, error, error) for setting, error in zip(SETTINGS, errors, strict=False))
+    return Sweep(NAMES, columns, checkpoint="tiny", device="cpu", texts=2, tokens=6, versions={}, notes=notes)
+
+
+def all_settings() -> Sweep:
+    return a_sweep(*[(1e-9, 2e-9, 3e-9, 4e-9)] * len(SETTINGS))
+
+
+@needs_matplotlib
+def test_every_setting_is_a_line_over_the_names_on_a_logarithmic_scale():
+    figure = error_growth(a_sweep((1e-16, 2e-16, 3e-16, 4e-16), (1e-7, 2e-7, 3e-7, 4e-7)))
+    (axes,) = figure.axes
+    assert [list(line.get_ydata()) for line in axes.get_lines()] == [[1e-16, 2e-16, 3e-16, 4e-16], [1e-7, 2e-7, 3e-7, 4e-7]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == list(NAMES)
+    assert axes.get_yscale() == "log"
+
+
+@needs_matplotlib
+def test_the_axes_say_what_they_show_and_in_which_unit():
+    figure = error_growth(all_settings())
+    assert figure.axes[0].get_ylabel() == "RMS of the error / RMS of the truth (no unit)"
+    assert figure.axes[0].get_xlabel() == "intermediate, in the order of computation"
+    assert figure.get_suptitle() == "tiny on cpu against NumPy in float64 (texts: 2, tokens: 6)"
+
+
+@needs_matplotlib
+def test_lines_that_lie_on_each_other_can_be_told_apart():
+    lines = error_growth(all_settings()).axes[0].get_lines()
+    assert len({line.get_marker() for line in lines}) == len(SETTINGS)
+    sizes = [line.get_markersize() for line in lines]
+    assert sizes == sorted(set(sizes), reverse=True)
+    assert {line.get_markerfacecolor() for line in lines} == {"none"}
+
+
+@needs_matplotlib
+def test_the_legend_names_the_settings_in_the_order_in_which_their_lines_end():
+    figure = error_growth(a_sweep((9.0, 9.0, 9.0, 1e-9), (1e-5, 1e-5, 1e-5, math.nan), (1.0, 1.0, 1.0, 1e-7)))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["float32 highest", "float32 high", "float64"]
+
+
+@needs_matplotlib
+def test_what_a_logarithm_cannot_show_has_no_point():
+    (line,) = error_growth(a_sweep((0.0, 1e-3, math.inf, math.nan))).axes[0].get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), [math.nan, 1e-3, math.nan, math.nan])
+
+
+@needs_matplotlib
+def test_a_setting_without_any_point_is_said_to_have_none(tmp_path: Path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = error_growth(a_sweep((math.nan,) * 4))
+        save_figure(figure, tmp_path / "chart.png")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["float64 (no points)"]
+
+
+@needs_matplotlib
+def test_the_notes_stand_below():
+    assert error_growth(a_sweep((1.0,) * 4, notes=("One.", "Two."))).get_supxlabel() == "One.\nTwo."
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("ending", SIGNATURES)
+def test_a_sweep_is_drawn_by_the_ending_of_the_path(tmp_path: Path, ending: str):
+    all_settings().save(tmp_path / f"sweep{ending}")
+    assert (tmp_path / f"sweep{ending}").read_bytes().startswith(SIGNATURES[ending])
+
+
+@needs_matplotlib
+def test_another_ending_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match=r"chart.txt ends in '.txt'; a figure is written as .*\.png"):
+        save_figure(error_growth(all_settings()), tmp_path / "chart.txt")
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_matplotlib
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="cannot be written"):
+        save_figure(error_growth(all_settings()), tmp_path / "absent" / "chart.png")
+
+
+def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match=r"run: pip install 'minibert\[plots\]'"):
+        all_settings().save(tmp_path / "sweep.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_the_charts_does_not_import_matplotlib():
+    code = "import sys, minibert.plots, minibert.verification.sweep; print('matplotlib' in sys.modules)"
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert outcome.stdout.strip() == "False"
