@@ -11,6 +11,7 @@ import numpy as np
 from minibert.atomic_write import write_atomically
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
+from minibert.cli.texts import add_texts, texts_given
 from minibert.errors import InputError
 from minibert.features import Features, cosine_similarity
 
@@ -26,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
         description="Turn texts into sentence vectors by the checkpoint's own recipe. With two or more texts, show how "
         f"similar they are (a table of {LARGEST_TABLE} at most).",
     )
-    parser.add_argument("texts", nargs="+", metavar="TEXT", help="a text each; - reads a text a line from standard input")
+    add_texts(parser)
     parser.add_argument("--model", default=DEFAULT_NAME, help="a fetched name or a folder (default: %(default)s)")
     parser.add_argument(
         "--output",
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output) if arguments.output else None
     if output is not None and output.suffix not in OUTPUTS:
         raise InputError(f"--output {output} ends in {output.suffix!r}; expected one of {', '.join(OUTPUTS)}")
-    texts = _texts(arguments.texts)
+    texts = list(texts_given(arguments.texts, arguments.files, "embed"))
     features = Features(arguments.model)
     vectors = features.sentences(texts)
     if features.truncated:
@@ -57,25 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
         _show_vectors(texts, vectors)
     _show_similarity(vectors)
     return 0
-
-
-def _texts(arguments: list[str]) -> list[str]:
-    if "-" not in arguments:
-        return arguments
-    if len(arguments) > 1:
-        raise InputError("- (standard input) was given beside other texts; give either")
-    if sys.stdin is None:
-        raise InputError("standard input is closed; expected a text a line")
-    data = sys.stdin.buffer.read()
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        line = data.count(b"\n", 0, problem.start) + 1
-        raise InputError(f"standard input is not UTF-8 in line {line}; convert it to UTF-8 first") from None
-    lines = text.removesuffix("\n").split("\n") if text else []
-    if not lines:
-        raise InputError("standard input is empty; expected a text a line")
-    return [line.removesuffix("\r") for line in lines]
 
 
 def _write(path: Path, texts: list[str], vectors: np.ndarray) -> None:

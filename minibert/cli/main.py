@@ -14,7 +14,7 @@ import jax
 
 import minibert
 from minibert.checkpoints.registry import home
-from minibert.cli import embed, fetch, inspect, tokenize, verify
+from minibert.cli import embed, fetch, inspect, record, tokenize, verify
 from minibert.errors import MinibertError
 
 
@@ -23,10 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="minibert", description="BERT in JAX, proved equal to the references.")
     parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (fetch, verify, embed, tokenize, inspect):
+    for command in (fetch, verify, record, embed, tokenize, inspect):
         command.add_parser(subparsers)
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal of few characters shows ? for those that it lacks.
         sys.stdout.reconfigure(errors="replace")

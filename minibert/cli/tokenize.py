@@ -2,15 +2,14 @@
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
+from minibert.cli.texts import add_texts, texts_given
 from minibert.errors import InputError
 from minibert.tokenizer.flavors import FLAVORS
 from minibert.tokenizer.tokenizer import Tokenizer
@@ -19,9 +18,6 @@ FORMATS = ("table", "ids", "tokens", "jsonl")
 MOST_TABLES = 12
 BLOCK_TEXTS = 1000
 BLOCK_CHARACTERS = 1 << 20
-
-LONGEST_LINE = 1 << 26
-"""In bytes: a file without line ends, /dev/zero for one, must not fill the memory."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,15 +28,7 @@ def add_parser(subparsers: Any) -> None:
         description="Show the tokens of texts: their ids, the characters of the text that they come from, and the numbers of "
         f"their words. Of standard input and files, tables show {MOST_TABLES} texts at most.",
     )
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text each; - reads a text a line from standard input")
-    parser.add_argument(
-        "--file",
-        action="append",
-        default=[],
-        dest="files",
-        metavar="PATH",
-        help="read a text a line from a UTF-8 file; may be given several times",
-    )
+    add_texts(parser)
     parser.add_argument("--pair", metavar="TEXT", help="a second text, beside a single first one")
     parser.add_argument("--model", default=DEFAULT_NAME, help="a fetched name or a folder (default: %(default)s)")
     parser.add_argument("--flavor", choices=FLAVORS, help="which of BERT's two tokenizers (default: the checkpoint's)")
@@ -74,62 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _texts(arguments: argparse.Namespace) -> Iterator[str]:
-    texts, files = arguments.texts, arguments.files
-    if not texts and not files:
-        raise InputError("there is no text to tokenize; give one, - for standard input, or --file PATH")
-    if texts and files:
-        raise InputError("--file was given beside other texts; give either")
-    if "-" in texts and len(texts) > 1:
-        raise InputError("- (standard input) was given beside other texts; give either")
-    if arguments.pair is not None and (files or len(texts) > 1 or "-" in texts):
+    if arguments.pair is not None and (arguments.files or len(arguments.texts) > 1 or "-" in arguments.texts):
         raise InputError("--pair goes with a single TEXT, neither with several nor with - or --file")
-    if files:
-        return _lines_of_files(files)
-    return _lines_of_standard_input() if "-" in texts else iter(texts)
-
-
-def _lines_of_standard_input() -> Iterator[str]:
-    if sys.stdin is None:
-        raise InputError("standard input is closed; expected a text a line")
-    return _some(_lines(sys.stdin.buffer.readline, "standard input"), "standard input")
-
-
-def _lines_of_files(paths: list[str]) -> Iterator[str]:
-    for path in paths:
-        # os.path.exists takes an impossible path (too long, unreadable) for an absent one, where Path.exists would raise.
-        if not os.path.exists(path):
-            raise InputError(f"{path} does not exist; expected a UTF-8 file with a text a line")
-        if os.path.isdir(path):
-            raise InputError(f"{path} is a folder; expected a UTF-8 file with a text a line")
-    return _some(chain.from_iterable(map(_lines_of_file, paths)), ", ".join(paths))
-
-
-def _lines_of_file(path: str) -> Iterator[str]:
-    try:
-        with open(path, "rb") as file:
-            yield from _lines(file.readline, path)
-    except OSError as problem:
-        raise InputError(f"{path} cannot be read: {problem.strerror or problem}") from None
-
-
-def _lines(read_line: Callable[[int], bytes], name: str) -> Iterator[str]:
-    # Lines of bytes end at "\n" alone; those of text, and str.splitlines(), also at characters that belong to a text.
-    place = 0
-    for number, line in enumerate(iter(partial(read_line, LONGEST_LINE + 1), b""), start=1):
-        if len(line) > LONGEST_LINE:
-            raise InputError(f"line {number} of {name} has over {LONGEST_LINE:,} bytes; expected a text a line")
-        try:
-            yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-        except UnicodeDecodeError as problem:
-            where = f"byte {place + problem.start}, in line {number}"
-            raise InputError(f"{name} is not UTF-8 at {where}; convert it to UTF-8 first") from None
-        place += len(line)
-
-
-def _some(lines: Iterator[str], name: str) -> Iterator[str]:
-    for first in lines:
-        return chain([first], lines)
-    raise InputError(f"{name} is empty; expected a text a line")
+    return texts_given(arguments.texts, arguments.files, "tokenize")
 
 
 def _blocks(texts: Iterable[str]) -> Iterator[list[str]]:

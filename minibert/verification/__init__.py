@@ -2,8 +2,22 @@
 
 from minibert.verification.compare import compare
 from minibert.verification.oracle import oracle_of, record_numpy
+from minibert.verification.recorders import load_transformers, record_by_mapping, record_transformers
 from minibert.verification.reference import Reference, stored_references
 from minibert.verification.report import Report, Row
 from minibert.verification.trace import Trace, record
 
-__all__ = ["Reference", "Report", "Row", "Trace", "compare", "oracle_of", "record", "record_numpy", "stored_references"]
+__all__ = [
+    "Reference",
+    "Report",
+    "Row",
+    "Trace",
+    "compare",
+    "load_transformers",
+    "oracle_of",
+    "record",
+    "record_by_mapping",
+    "record_numpy",
+    "record_transformers",
+    "stored_references",
+]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,21 @@ from minibert.errors import InputError
 from minibert.model import Bert
 from minibert.model.inputs import check_inputs
 from minibert.numpy_bert import NumpyBert
-from minibert.verification.measures import error_of_each_text
+from minibert.verification.measures import real_positions
 from minibert.verification.reference import Reference
 from minibert.verification.trace import Trace, check_names
 from minibert.verification.trace_file import versions
 
 Model = Bert | NumpyBert | str | Path
 
-WAYS = 4
-"""How many orders of summation the float32 floor is taken over: the error of a single one is luck."""
+WAYS = 12
+"""How often the float32 NumPy BERT computes the same batch for the floor: the error of a single run is luck."""
+
+DEVIATIONS = 3.0
+"""The floor is at least so many standard deviations of the value whose error varies most: few values have few large errors."""
+
+ROWS_AT_ONCE = 16
+"""Products of fewer rows take another path in the library, with smaller errors than any other implementation's."""
 
 FLOAT64_BUDGET = 1e-12
 """How far a float64 implementation may be from the truth, in units of the largest value of an intermediate, at least of 1."""
@@ -76,8 +83,10 @@ def computed_reference(
 ) -> Reference:
     """What `compare` needs for these inputs: the truth in float64, and the floor of arithmetic in `dtype`.
 
-    The floor of float32 at an intermediate is the largest error, over all texts, of the NumPy BERT in float32 when it adds
-    the terms of its products up in `WAYS` different orders. Of float64 it is what makes 1.5 times the floor
+    The floor of float32 is measured by Monte Carlo arithmetic (Parker 1997): the NumPy BERT computes the batch in float32 `WAYS`
+    times, each time adding the terms of its products up in another order and moving every intermediate by a random part of
+    its last place, up or down. At each name the floor is the largest error over all texts, values and runs, or `DEVIATIONS`
+    standard deviations of the value that varies most, if that is more. Of float64 it is what makes 1.5 times the floor
     `FLOAT64_BUDGET`.
     """
     oracle = oracle_of(model)
@@ -88,18 +97,12 @@ def computed_reference(
         floor = {name: np.full(len(values), FLOAT64_BUDGET / 1.5 * sizes[name]) for name, values in truth.items()}
         float32 = {name: values.astype(np.float32) for name, values in truth.items()}
     else:
-        runs = [_run(ShuffledSums(oracle, seed), inputs) for seed in range(WAYS)]
-        float32 = {name: runs[0][name] for name in truth}
-        floor = {}
-        for name, values in truth.items():
-            errors = [error_of_each_text(name, run[name], values, inputs["attention_mask"]).max() for run in runs]
-            floor[name] = np.full(len(values), max(errors))
-    metadata = truth.metadata | {"texts": "[]"}
-    return Reference(None, metadata, inputs, float32, dict(truth), floor, None)
+        float32, floor = _float32_floor(oracle, truth)
+    return Reference(None, truth.metadata | {"texts": "[]"}, inputs, float32, dict(truth), floor, None)
 
 
-class ShuffledSums(NumpyBert):
-    """A float32 BERT that adds the terms of every product up in an order of its own: `seed` says which."""
+class RoundedAnew(NumpyBert):
+    """A float32 BERT with rounding errors of its own, another set for each `seed`; `moved` is part of them, to be its tap."""
 
     def __init__(self, oracle: NumpyBert, seed: int):
         super().__init__(oracle.config, oracle.parameters, np.float32)
@@ -110,7 +113,39 @@ class ShuffledSums(NumpyBert):
     ) -> Float[np.ndarray, "*batch rows columns"]:
         """`left @ right` with its terms in another order."""
         order = self.random.permutation(left.shape[-1])
-        return left[..., order] @ right[..., order, :]
+        rows = left.shape[-2]
+        copies = -(-ROWS_AT_ONCE // rows)
+        shuffled = np.concatenate([left[..., order]] * copies, axis=-2)
+        return (shuffled @ right[..., order, :])[..., :rows, :]
+
+    def moved(self, value: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Each number moved by less than the distance to the next one."""
+        step = np.spacing(np.abs(value)) * self.random.uniform(-1.0, 1.0, value.shape).astype(np.float32)
+        return value + step
+
+
+def _float32_floor(oracle: NumpyBert, truth: Trace) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """One run's values, and the floor of each text, the same for all."""
+    first: dict[str, np.ndarray] = {}
+    largest = dict.fromkeys(truth, 0.0)
+    squares: dict[str, Any] = dict.fromkeys(truth, 0.0)
+    for seed in range(WAYS):
+        bert = RoundedAnew(oracle, seed)
+
+        def keep(name: str, value: np.ndarray, bert: RoundedAnew = bert) -> np.ndarray:
+            value = bert.moved(value)
+            if name in truth:
+                real = real_positions(name, truth.inputs["attention_mask"], value.shape)
+                error = np.where(real, np.abs(value - truth[name]), 0.0)
+                first.setdefault(name, value)
+                largest[name] = max(largest[name], float(error.max()))
+                squares[name] = squares[name] + error * error
+            return value
+
+        bert(**truth.inputs, tap=keep)
+    deviations = {name: DEVIATIONS * math.sqrt(float(squares[name].max()) / WAYS) for name in truth}
+    floor = {name: np.full(len(values), max(largest[name], deviations[name])) for name, values in truth.items()}
+    return first, floor
 
 
 def _run(bert: NumpyBert, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

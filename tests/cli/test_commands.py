@@ -92,7 +92,9 @@ def test_embed_warns_of_texts_that_were_cut(minilm_folder, capsys):
     assert "1 of 2 texts were cut at 256 tokens" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("data", "message"), [(b"", "standard input is empty"), (b"good\n\xff\xfe\n", "not UTF-8 in line 2")])
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"", "standard input is empty"), (b"good\n\xff\xfe\n", "not UTF-8 at byte 5, in line 2")]
+)
 def test_embed_refuses_input_that_is_no_text(minilm_folder, data, message, monkeypatch, capsys):
     standard_input(monkeypatch, data)
     assert main(["embed", "-"]) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minibert.cli import texts
 from minibert.cli import tokenize as tokenize_command
 from minibert.cli.main import main
 
@@ -326,7 +327,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(refused, tmp_path, monkeypat
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "texts").write_bytes(b"a\n")
-    monkeypatch.setattr("minibert.cli.tokenize.open", forbidden, raising=False)
+    monkeypatch.setattr("minibert.cli.texts.open", forbidden, raising=False)
     assert "texts cannot be read: Permission denied" in refused("--file", str(tmp_path / "texts"))
 
 
@@ -360,5 +361,5 @@ def test_a_folder_without_a_vocabulary_is_named(tmp_path, capsys):
 
 
 def test_a_file_without_end_is_one_sentence(refused, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tokenize_command, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(texts, "LONGEST_LINE", 1000)
     assert "line 1 of /dev/zero has over 1,000 bytes; expected a text a line" in refused("--file", "/dev/zero")

@@ -17,11 +17,11 @@ import torch
 import transformers
 from safetensors.numpy import save_file
 from transformers import BertConfig, BertModel, BertTokenizer
-from transformers.models.bert import modeling_bert
 
 from minibert.checkpoints.registry import resolve
 from minibert.model.tap import intermediate_names, layer_output_names
 from minibert.verification.measures import real_positions
+from minibert.verification.recorders import record_transformers
 
 GOLDENS = Path(__file__).parent
 REFERENCES = GOLDENS.parent.parent / "weights" / "references" / "minilm-l6"
@@ -55,77 +55,12 @@ TINY_MODELS = {
 }
 
 
-def record(model: BertModel, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every named intermediate of one forward pass, through forward hooks, in the model's dtype.
-
-    `scores` and `probabilities` are there with eager attention only: SDPA never forms them.
-    """
-    values: dict[str, torch.Tensor] = {}
-    handles = []
-
-    def keep(name, module, change=lambda value: value):
-        handles.append(module.register_forward_hook(lambda _, __, out: values.__setitem__(name, change(out))))
-
-    def heads(value):
-        return value.view(*value.shape[:2], model.config.num_attention_heads, -1).transpose(1, 2)
-
-    embeddings = model.embeddings
-    keep("embeddings.word", embeddings.word_embeddings)
-    keep(
-        "embeddings.position",
-        embeddings.position_embeddings,
-        lambda value: value.expand(len(batch["input_ids"]), -1, -1),
-    )
-    keep("embeddings.token_type", embeddings.token_type_embeddings)
-    handles.append(embeddings.LayerNorm.register_forward_pre_hook(lambda _, args: values.__setitem__("embeddings.sum", args[0])))
-    keep("embeddings.output", embeddings)
-    names_of = {}
-    for i, layer in enumerate(model.encoder.layer):
-        name = f"layers.{i}"
-        attention = layer.attention
-        names_of[attention.self] = name
-        for part in ("query", "key", "value"):
-            keep(f"{name}.attention.{part}", getattr(attention.self, part), heads)
-        keep(f"{name}.attention.context", attention.self, lambda out: out[0])
-        keep(f"{name}.attention.projection", attention.output.dense)
-        keep(f"{name}.attention.output", attention.output)
-        keep(f"{name}.feed_forward.intermediate", layer.intermediate.dense)
-        keep(f"{name}.feed_forward.activation", layer.intermediate)
-        keep(f"{name}.feed_forward.projection", layer.output.dense)
-        keep(f"{name}.feed_forward.output", layer.output)
-        keep(f"{name}.output", layer)
-    keep("pooler.dense", model.pooler.dense)
-    keep("pooler.output", model.pooler)
-
-    eager = modeling_bert.eager_attention_forward
-
-    def watched_attention(module, query, key, value, attention_mask, scaling=None, **kwargs):
-        name = names_of[module]
-        values[f"{name}.attention.scores"] = torch.matmul(query, key.transpose(2, 3)) * scaling
-        context, probabilities = eager(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-        values[f"{name}.attention.probabilities"] = probabilities
-        return context, probabilities
-
-    modeling_bert.eager_attention_forward = watched_attention
-    try:
-        with torch.no_grad():
-            model(**{name: torch.tensor(array).long() for name, array in batch.items()})
-    finally:
-        modeling_bert.eager_attention_forward = eager
-        for handle in handles:
-            handle.remove()
-    order = intermediate_names(model.config.num_hidden_layers)
-    if model.config._attn_implementation == "eager":
-        assert set(order) == set(values), set(order) ^ set(values)
-    return {name: values[name].numpy().copy() for name in order if name in values}
-
-
 def record_both(model: BertModel, batch: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The intermediates in float32 and in float64; the model comes back in float32."""
     model.set_attn_implementation("eager")
     model.eval()
-    float32 = record(model.float(), batch)
-    float64 = record(model.double(), batch)
+    float32 = dict(record_transformers(model.float(), batch))
+    float64 = dict(record_transformers(model.double(), batch))
     model.float()
     return float32, float64
 
@@ -150,7 +85,7 @@ def float32_floor(
                 continue
             for copies in (1, 8):
                 padded = {name: np.tile(np.pad(array, ((0, 0), (0, padding))), (copies, 1)) for name, array in batch.items()}
-                for name, values in record(model, padded).items():
+                for name, values in record_transformers(model, padded).items():
                     values = values[:rows]
                     if name.endswith((".scores", ".probabilities")):
                         values = values[:, :, :tokens, :tokens]

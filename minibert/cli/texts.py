@@ -1,0 +1,91 @@
+"""The texts that a command is given: on the command line, a line each in files, or on standard input."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+
+from minibert.errors import InputError
+
+LONGEST_LINE = 1 << 26
+"""In bytes: a file without line ends, /dev/zero for one, must not fill the memory."""
+
+
+def add_texts(parser: argparse.ArgumentParser) -> None:
+    """Register the arguments that `texts_given` reads, `texts` and `files`."""
+    texts = parser.add_argument(
+        "texts", nargs="+", default=[], metavar="TEXT", help="a text each; - reads a text a line from standard input"
+    )
+    # With --file there are none. Not by nargs="*", which Python 3.11 takes for none before an option and never looks again.
+    texts.required = False
+    parser.add_argument(
+        "--file",
+        action="append",
+        default=[],
+        dest="files",
+        metavar="PATH",
+        help="read a text a line from a UTF-8 file; may be given several times",
+    )
+
+
+def texts_given(texts: Sequence[str], files: Sequence[str], purpose: str) -> Iterator[str]:
+    """The texts, or with - for the only one the lines of standard input, or else the lines of the files.
+
+    `purpose` says in errors what they are for. Raises InputError where there are none, for more than one of these, and for a
+    file that cannot be read as UTF-8.
+    """
+    if not texts and not files:
+        raise InputError(f"there is no text to {purpose}; give one, - for standard input, or --file PATH")
+    if texts and files:
+        raise InputError("--file was given beside other texts; give either")
+    if "-" in texts and len(texts) > 1:
+        raise InputError("- (standard input) was given beside other texts; give either")
+    if files:
+        return _lines_of_files(files)
+    return _lines_of_standard_input() if "-" in texts else iter(texts)
+
+
+def _lines_of_standard_input() -> Iterator[str]:
+    if sys.stdin is None:
+        raise InputError("standard input is closed; expected a text a line")
+    return _some(_lines(sys.stdin.buffer.readline, "standard input"), "standard input")
+
+
+def _lines_of_files(paths: Sequence[str]) -> Iterator[str]:
+    for path in paths:
+        # os.path.exists takes an impossible path (too long, unreadable) for an absent one, where Path.exists would raise.
+        if not os.path.exists(path):
+            raise InputError(f"{path} does not exist; expected a UTF-8 file with a text a line")
+        if os.path.isdir(path):
+            raise InputError(f"{path} is a folder; expected a UTF-8 file with a text a line")
+    return _some(chain.from_iterable(map(_lines_of_file, paths)), ", ".join(paths))
+
+
+def _lines_of_file(path: str) -> Iterator[str]:
+    try:
+        with open(path, "rb") as file:
+            yield from _lines(file.readline, path)
+    except OSError as problem:
+        raise InputError(f"{path} cannot be read: {problem.strerror or problem}") from None
+
+
+def _lines(read_line: Callable[[int], bytes], name: str) -> Iterator[str]:
+    # Lines of bytes end at "\n" alone; those of text, and str.splitlines(), also at characters that belong to a text.
+    place = 0
+    for number, line in enumerate(iter(partial(read_line, LONGEST_LINE + 1), b""), start=1):
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"line {number} of {name} has over {LONGEST_LINE:,} bytes; expected a text a line")
+        try:
+            yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+        except UnicodeDecodeError as problem:
+            where = f"byte {place + problem.start}, in line {number}"
+            raise InputError(f"{name} is not UTF-8 at {where}; convert it to UTF-8 first") from None
+        place += len(line)
+
+
+def _some(lines: Iterator[str], name: str) -> Iterator[str]:
+    for first in lines:
+        return chain([first], lines)
+    raise InputError(f"{name} is empty; expected a text a line")
