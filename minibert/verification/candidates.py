@@ -1,0 +1,262 @@
+"""What may be wrong with a BERT, as changes of the NumPy one: `diagnosis` tries each of them where two traces part.
+
+A candidate is the NumPy BERT with one thing done in another way. Most change a method or a parameter. The others need to see what
+was recorded: what dropout left out, which way a variance was rounded; their `adjust` fits the few unknowns that they have.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minibert.config import ACTIVATIONS
+from minibert.numpy_bert import NumpyBert, Tap
+from minibert.verification.fitting import Adjust, dropped, one_pass_variance
+from minibert.verification.rounding import ROUNDINGS, RoundedEverywhere, RoundedProducts, Rounding
+
+EPSILONS = (1e-5, 1e-6, 1e-12)
+POSITION_OFFSETS = (1, 2)
+SHARE_OF_ROUNDED = 0.98
+"""A number almost between two neighbours of few bits falls to either, and what is computed from it differs by as much."""
+
+SQUARE_KERNELS = ("query", "key", "value", "projection")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One thing that may be wrong: the name of the fault in `faults.FAULTS`, what exactly, and a BERT that does it.
+
+    `share` of the values of each name have to be explained: all, but where a rounding of the operands may fall either way.
+    """
+
+    fault: str
+    detail: str
+    bert: NumpyBert
+    adjust: Adjust | None = None
+    share: float = 1.0
+
+
+def changed(oracle: NumpyBert, **methods: Callable[..., Any]) -> NumpyBert:
+    """A copy that does some steps by other functions, which are given the unchanged oracle and the method's arguments."""
+    bert = copy.copy(oracle)
+    for name, method in methods.items():
+        setattr(bert, name, partial(method, oracle))
+    return bert
+
+
+def configured(oracle: NumpyBert, **fields: Any) -> NumpyBert:
+    """A copy with other fields of the configuration."""
+    return NumpyBert(oracle.config.replace(**fields), oracle.parameters, oracle.dtype)
+
+
+def candidates(oracle: NumpyBert, region: str) -> Iterator[Candidate]:
+    """Everything that may be wrong in a region: "embeddings", "layers.3" or "pooler".
+
+    What has nothing to be fitted comes first, so that it is preferred.
+    """
+    if region == "embeddings":
+        yield from _of_embeddings(oracle)
+        layer_norms = ["embeddings.layer_norm"]
+    elif region == "pooler":
+        yield _untransposed(oracle, ["pooler.dense"])
+        layer_norms = []
+    else:
+        yield from _of_attention(oracle, f"{region}.attention")
+        yield from _of_activation(oracle)
+        yield from _of_layer(oracle, region)
+        layer_norms = [f"{region}.attention.layer_norm", f"{region}.feed_forward.layer_norm"]
+    # One LayerNorm by itself, or both of a layer.
+    for names in [[name] for name in layer_norms] + ([layer_norms] if len(layer_norms) > 1 else []):
+        yield from _of_layer_norm(oracle, names)
+    for rounding in ROUNDINGS:
+        yield from _rounded(oracle, rounding)
+    for names in [[name] for name in layer_norms] + ([layer_norms] if len(layer_norms) > 1 else []):
+        yield Candidate("one_pass_variance", f"in {_listed(names)}", oracle, one_pass_variance(names))
+    if region != "pooler":
+        yield Candidate("dropout_left_on", f"in {region}", oracle, dropped)
+
+
+def other_layers(oracle: NumpyBert, region: str) -> Iterator[tuple[str, NumpyBert]]:
+    """The oracle with each other layer's weights in place of those of `region`, and that layer's name."""
+    for index in range(oracle.config.num_hidden_layers):
+        other = f"layers.{index}"
+        if other != region:
+            yield other, with_weights_of(oracle, region, other)
+
+
+def with_weights_of(oracle: NumpyBert, region: str, other: str) -> NumpyBert:
+    """The oracle with the weights of the layer `other` in the layer `region`."""
+
+    def parameter(clean: NumpyBert, path: str) -> np.ndarray:
+        inside = path.removeprefix(f"{region}.")
+        return clean.parameter(f"{other}.{inside}" if inside != path else path)
+
+    return changed(oracle, parameter=parameter)
+
+
+def _of_embeddings(oracle: NumpyBert) -> Iterator[Candidate]:
+    for offset in POSITION_OFFSETS:
+
+        def shifted(
+            clean: NumpyBert, ids: np.ndarray, types: np.ndarray, positions: np.ndarray, tap: Tap, by: int = offset
+        ) -> Any:
+            return clean.embeddings(ids, types, np.minimum(positions + by, clean.config.max_position_embeddings - 1), tap)
+
+        yield Candidate(f"positions_off_by_{('one', 'two')[offset - 1]}", f"by {offset}", changed(oracle, embeddings=shifted))
+    for part in ("token_type", "position"):
+
+        def rows(clean: NumpyBert, name: str, indices: np.ndarray, missing: str = f"embeddings.{part}") -> np.ndarray:
+            found = clean.rows(name, indices)
+            return np.zeros_like(found) if name == missing else found
+
+        yield Candidate(f"{part}_missing", f"embeddings.{part} is not added", changed(oracle, rows=rows))
+
+    def first_type(clean: NumpyBert, ids: np.ndarray, types: np.ndarray, positions: np.ndarray, tap: Tap) -> Any:
+        return clean.embeddings(ids, np.zeros_like(types), positions, tap)
+
+    yield Candidate("token_type_ignored", "every token gets row 0", changed(oracle, embeddings=first_type))
+
+
+def _of_attention(oracle: NumpyBert, name: str) -> Iterator[Candidate]:
+    def exchanged(clean: NumpyBert, part: str, x: np.ndarray) -> np.ndarray:
+        others = {f"{name}.query": f"{name}.key", f"{name}.key": f"{name}.query"}
+        return clean.dense(others.get(part, part), x)
+
+    yield Candidate("query_key_swapped", f"in {name}", changed(oracle, dense=exchanged))
+    for kernels in [*([kernel] for kernel in SQUARE_KERNELS), list(SQUARE_KERNELS[:3]), list(SQUARE_KERNELS)]:
+        yield _untransposed(oracle, [f"{name}.{kernel}" for kernel in kernels])
+    for split, merge in _head_orders():
+        yield Candidate("heads_split_wrong", f"in {name}", changed(oracle, split_heads=split, merge_heads=merge))
+    yield Candidate("attention_over_heads", f"in {name}", changed(oracle, attention=_attention_over_heads))
+    width = oracle.config.head_dim
+    for fault, factor in (
+        ("scale_missing", np.sqrt(width)),
+        ("scale_by_hidden_size", np.sqrt(width / oracle.config.hidden_size)),
+    ):
+
+        def scores(clean: NumpyBert, query: np.ndarray, key: np.ndarray, factor: float = factor) -> np.ndarray:
+            return clean.scores(query, key) * factor
+
+        yield Candidate(fault, f"in {name}", changed(oracle, scores=scores))
+    masks: dict[str, Callable[[NumpyBert, np.ndarray], np.ndarray]] = {
+        "mask_absent": lambda clean, mask: np.zeros_like(clean.mask_bias(mask)),
+        "mask_inverted": lambda clean, mask: clean.mask_bias(1 - mask),
+    }
+    for fault, bias in masks.items():
+        yield Candidate(fault, f"in {name}", changed(oracle, mask_bias=bias))
+    # float32 has steps of 1e-3 at 10,000: which scores differ behind the mask depends on that rounding.
+    weak = changed(
+        oracle,
+        mask_bias=lambda clean, mask: np.where(mask > 0, 0.0, -10000.0)[:, None, None, :],
+        softmax=lambda clean, x: clean.softmax(x.astype(np.float32).astype(np.float64)),
+    )
+    yield Candidate("mask_minus_10000", f"in {name}", weak, share=SHARE_OF_ROUNDED)
+
+
+def _of_activation(oracle: NumpyBert) -> Iterator[Candidate]:
+    for activation in ACTIVATIONS:
+        if activation != oracle.config.hidden_act:
+            yield Candidate(activation, f"instead of {oracle.config.hidden_act}", configured(oracle, hidden_act=activation))
+
+
+def _of_layer(oracle: NumpyBert, region: str) -> Iterator[Candidate]:
+    def pre_attention(clean: NumpyBert, name: str, hidden: np.ndarray, mask: np.ndarray, tap: Tap) -> np.ndarray:
+        return _without_norm(clean, hidden).attention(name, clean.layer_norm(f"{name}.layer_norm", hidden), mask, tap)
+
+    def pre_feed_forward(clean: NumpyBert, name: str, hidden: np.ndarray, tap: Tap) -> np.ndarray:
+        return _without_norm(clean, hidden).feed_forward(name, clean.layer_norm(f"{name}.layer_norm", hidden), tap)
+
+    yield Candidate("pre_layer_norm", f"in {region}", changed(oracle, attention=pre_attention, feed_forward=pre_feed_forward))
+    parts = [f"{region}.attention", f"{region}.feed_forward"]
+    for names in ([parts[0]], [parts[1]], parts):
+
+        def residual(clean: NumpyBert, name: str, x: np.ndarray, before: np.ndarray, names: list[str] = names) -> np.ndarray:
+            return x if name in names else clean.residual(name, x, before)
+
+        yield Candidate("residual_missing", f"in {_listed(names)}", changed(oracle, residual=residual))
+
+
+def _without_norm(clean: NumpyBert, before: np.ndarray) -> NumpyBert:
+    """Neither normalises behind the residual nor adds what it was given, but `before`."""
+    return changed(clean, layer_norm=lambda _, name, x: x, residual=lambda _, name, x, given: x + before)
+
+
+def _of_layer_norm(oracle: NumpyBert, names: list[str]) -> Iterator[Candidate]:
+    for epsilon in EPSILONS:
+        if epsilon != oracle.config.layer_norm_eps:
+            other = configured(oracle, layer_norm_eps=epsilon)
+            yield Candidate(
+                f"epsilon_{epsilon:.0e}".replace("-0", "_").replace("-", "_"),
+                f"in {_listed(names)}",
+                _norm_of(oracle, other, names),
+            )
+    swapped: dict[str, np.ndarray] = {}
+    for name in names:
+        path = NumpyBert.path(name)
+        swapped |= {f"{path}.scale": oracle.parameters[f"{path}.bias"], f"{path}.bias": oracle.parameters[f"{path}.scale"]}
+    other = NumpyBert(oracle.config, {**oracle.parameters, **swapped}, oracle.dtype)
+    yield Candidate("gamma_beta_swapped", f"in {_listed(names)}", other)
+
+
+def _norm_of(oracle: NumpyBert, other: NumpyBert, names: list[str]) -> NumpyBert:
+    """The oracle with some LayerNorms done by another one."""
+    return changed(oracle, layer_norm=lambda clean, name, x: (other if name in names else clean).layer_norm(name, x))
+
+
+def _untransposed(oracle: NumpyBert, names: list[str]) -> Candidate:
+    kernels = {f"{NumpyBert.path(name)}.kernel": oracle.parameters[f"{NumpyBert.path(name)}.kernel"].T for name in names}
+    other = NumpyBert(oracle.config, {**oracle.parameters, **kernels}, oracle.dtype)
+    return Candidate("kernel_untransposed", f"of {_listed(names)}", other)
+
+
+def _head_orders() -> Iterator[tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]]:
+    """Wrong ways to split heads, each with the merging that undoes it and with the right one."""
+
+    def interleaved(clean: NumpyBert, x: np.ndarray) -> np.ndarray:
+        heads, width = clean.config.num_attention_heads, clean.config.head_dim
+        return x.reshape(*x.shape[:2], width, heads).transpose(0, 3, 1, 2)
+
+    def from_interleaved(clean: NumpyBert, x: np.ndarray) -> np.ndarray:
+        return x.transpose(0, 2, 3, 1).reshape(x.shape[0], x.shape[2], -1)
+
+    def reshaped(clean: NumpyBert, x: np.ndarray) -> np.ndarray:
+        return x.reshape(x.shape[0], clean.config.num_attention_heads, x.shape[1], clean.config.head_dim)
+
+    def from_reshaped(clean: NumpyBert, x: np.ndarray) -> np.ndarray:
+        return x.reshape(x.shape[0], x.shape[2], -1)
+
+    def merged(clean: NumpyBert, x: np.ndarray) -> np.ndarray:
+        return clean.merge_heads(x)
+
+    yield interleaved, from_interleaved
+    yield interleaved, merged
+    yield reshaped, from_reshaped
+    yield reshaped, merged
+
+
+def _attention_over_heads(clean: NumpyBert, name: str, hidden: np.ndarray, mask: np.ndarray, tap: Tap) -> np.ndarray:
+    """Each token by itself: its heads attend to each other, which no mask concerns."""
+    query, key, value = (
+        tap(f"{name}.{part}", clean.split_heads(clean.dense(f"{name}.{part}", hidden))).swapaxes(1, 2)
+        for part in ("query", "key", "value")
+    )
+    mixed = clean.mix(clean.softmax(clean.scores(query, key)), value).swapaxes(1, 2)  # [batch, heads, tokens, head_dim]
+    context = tap(f"{name}.context", clean.merge_heads(mixed))
+    projection = tap(f"{name}.projection", clean.dense(f"{name}.projection", context))
+    return tap(f"{name}.output", clean.layer_norm(f"{name}.layer_norm", clean.residual(name, projection, hidden)))
+
+
+def _rounded(oracle: NumpyBert, rounding: Rounding) -> Iterator[Candidate]:
+    for divide_first in (True, False):
+        rounded = RoundedProducts(oracle, rounding.round, divide_first=divide_first)
+        yield Candidate(rounding.fault, "operands of products", rounded, share=SHARE_OF_ROUNDED)
+    if rounding.stores:
+        everything = RoundedEverywhere(oracle, rounding.round)
+        yield Candidate(rounding.fault, "every intermediate", everything, share=SHARE_OF_ROUNDED)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,237 @@
+"""`diagnose`: where a trace parts from the truth, which known fault explains it, or that none does.
+
+Every step of the NumPy BERT is computed from what the trace recorded before it, so that a step that is right agrees whatever
+went wrong earlier. In the region of the first disagreement, the embeddings, one layer or the pooler, this is done once
+for each candidate fault. A candidate explains the trace if what remains at every recorded name of the region is within the
+budget.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from minibert.numpy_bert import NumpyBert
+from minibert.verification.candidates import Candidate, candidates, other_layers, with_weights_of
+from minibert.verification.compare import compare
+from minibert.verification.faults import FAULTS
+from minibert.verification.fitting import Step
+from minibert.verification.measures import real_positions
+from minibert.verification.oracle import Model, computed_reference, oracle_of
+from minibert.verification.reference import Reference
+from minibert.verification.report import BUDGET
+from minibert.verification.rounding import ROUNDINGS, RoundedProducts
+from minibert.verification.trace import Trace
+
+SIZE_OF_NOISE = (0.5, 2.0)
+"""Between these shares of the simulated error a trace's error has its size."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Where a trace parts first and why; `print(diagnosis)` says it in a sentence or two."""
+
+    first: str
+    """The first intermediate, in data-flow order, that leaves the budget."""
+    fault: str | None
+    """A name in `minibert.verification.faults.FAULTS`, or None where no candidate explains the difference."""
+    detail: str
+    """What exactly, and where in the region."""
+    regions: tuple[str, ...]
+    """Where the fault is: "embeddings", "layers.3", "pooler"."""
+    residual: float
+    """What remains with the fault, of the intermediate where it is most, in floors; without a fault, what is to be explained."""
+    exact: bool = True
+    """Whether the fault gives the recorded numbers; else only the size of their errors is that of the fault."""
+
+    def __str__(self) -> str:
+        if self.fault is None:
+            return f"It parts first at {self.first}. {self.detail}"
+        where = _in_words(self.regions)
+        how = (
+            f"What remains with that fault is {self.residual:.2g} times the floor."
+            if self.exact
+            else "The numbers themselves are not reproduced; the size of the errors fits."
+        )
+        return (
+            f"It parts first at {self.first}. The likely reason: {FAULTS[self.fault].meaning} ({self.detail}), in {where}. {how}"
+        )
+
+
+def diagnose(trace: Trace, model: Model, reference: Reference | None = None) -> Diagnosis | None:
+    """Why a trace parts from the truth; None if it does not.
+
+    Args:
+        trace: at least the output of each layer; with more names more faults can be told apart.
+        model: whose parameters the trace should have been computed with: a name, a folder or a model.
+        reference: the truth and the floor for the trace's inputs where they are known already.
+
+    Raises TraceError as `compare` does.
+    """
+    oracle = oracle_of(model)
+    if reference is None:
+        reference = computed_reference(oracle, trace.inputs, list(trace))
+    first = compare(trace, reference).first_disagreement
+    return None if first is None else _Examination(trace, oracle, reference).diagnosis_of(first.name)
+
+
+class _Examination:
+    """A trace with everything that is computed once for all candidates."""
+
+    def __init__(self, trace: Trace, oracle: NumpyBert, reference: Reference):
+        self.oracle = oracle
+        self.reference = reference
+        self.inputs = trace.inputs
+        names = [name for name in trace if name in reference.truth and region_of(name) != "heads"]
+        self.recorded = {name: np.asarray(trace[name]).astype(np.float64) for name in names}
+        self.entering: dict[str, np.ndarray] = {}
+        hidden = self.computed("embeddings", oracle, np.zeros(0))[1]
+        for index in range(oracle.config.num_hidden_layers):
+            self.entering[f"layers.{index}"] = hidden
+            hidden = self.computed(f"layers.{index}", oracle, hidden)[1]
+        self.entering |= {"embeddings": np.zeros(0), "pooler": hidden}
+
+    def diagnosis_of(self, first: str) -> Diagnosis:
+        """The diagnosis for the first intermediate that parts."""
+        region = region_of(first)
+        if region == "heads":
+            return Diagnosis(first, None, "No fault of a head is known here; everything before it agrees.", (), np.inf)
+        unexplained = self.residual(region, Candidate("", "", self.oracle))
+        if unexplained <= BUDGET:
+            detail = (
+                "Every step follows from what was recorded before it within the rounding of float32: none of them is wrong, small "
+                "differences have added up."
+            )
+            return Diagnosis(first, None, detail, (), unexplained)
+        found = self.explanation(region)
+        if found is not None:
+            return Diagnosis(first, found[0].fault, found[0].detail, self.spread(found[0].fault, region), found[1])
+        if region.startswith("layers."):
+            weights = self.wrong_weights(first, region)
+            if weights is not None:
+                return weights
+        fault = self.noise(region)
+        if fault is not None:
+            return Diagnosis(first, fault, "by the size of the errors", self.spread(fault, region), unexplained, exact=False)
+        detail = (
+            "None of the known faults explains it: with each of them at least one recorded intermediate stays outside the budget."
+        )
+        return Diagnosis(first, None, detail, (), unexplained)
+
+    def explanation(self, region: str, fault: str | None = None) -> tuple[Candidate, float] | None:
+        """The candidate that leaves least, of those with nothing to be fitted or rounded; else the first of the others.
+
+        Of one fault only, if that is given. None if no candidate explains the region.
+        """
+        best: tuple[Candidate, float] | None = None
+        for candidate in candidates(self.oracle, region):
+            if fault is not None and candidate.fault != fault:
+                continue
+            is_exact = candidate.adjust is None and candidate.share == 1.0
+            if not is_exact and best is not None:
+                return best
+            residual = self.residual(region, candidate)
+            if residual <= BUDGET and (best is None or residual < best[1]):
+                best = candidate, residual
+        return best
+
+    def spread(self, fault: str, region: str) -> tuple[str, ...]:
+        """All regions that part from what was recorded before them and that the fault explains."""
+        clean = Candidate("", "", self.oracle)
+        parting = [other for other in self.regions() if other == region or self.residual(other, clean) > BUDGET]
+        if FAULTS[fault].everywhere:
+            return tuple(parting)
+        return tuple(other for other in parting if other == region or self.explanation(other, fault) is not None)
+
+    def wrong_weights(self, first: str, region: str) -> Diagnosis | None:
+        """Another layer's weights in this one: two layers in each other's place, or one of them twice."""
+        for other, bert in other_layers(self.oracle, region):
+            residual = self.residual(region, Candidate("", "", bert))
+            if residual <= BUDGET:
+                back = Candidate("", "", with_weights_of(self.oracle, other, region))
+                swapped = self.residual(other, back) <= BUDGET
+                fault = "layers_swapped" if swapped else "layer_duplicated"
+                regions = tuple(sorted((region, other), key=self.regions().index)) if swapped else (region,)
+                return Diagnosis(first, fault, f"{region} computes with the weights of {other}", regions, residual)
+        return None
+
+    def noise(self, region: str) -> str | None:
+        """The format of fewer bits whose errors have the size of those of the trace, at every name of the region."""
+        clean, _ = self.computed(region, self.oracle, self.entering[region])
+        for rounding in ROUNDINGS:
+            rounded = RoundedProducts(self.oracle, rounding.round, divide_first=True)
+            simulated, _ = self.computed(region, rounded, self.entering[region])
+            sizes = []
+            for name in self.names(region):
+                real = self.real(name)
+                expected = np.sqrt(np.mean(np.square((simulated[name] - clean[name])[real])))
+                found = np.sqrt(np.mean(np.square((self.recorded[name] - clean[name])[real])))
+                if expected > 0.0:
+                    sizes.append(found / expected)
+            if sizes and SIZE_OF_NOISE[0] <= min(sizes) and max(sizes) <= SIZE_OF_NOISE[1]:
+                return rounding.fault
+        return None
+
+    def residual(self, region: str, candidate: Candidate) -> float:
+        """What a candidate leaves of the difference, in floors, at the name of the region where that is most."""
+        predicted, _ = self.computed(region, candidate.bert, self.entering[region], candidate)
+        worst = 0.0
+        for name in self.names(region):
+            if name not in predicted or predicted[name].shape != self.recorded[name].shape:
+                return np.inf
+            floor = self.reference.floor[name].max()
+            errors = np.abs(predicted[name] - self.recorded[name])[self.real(name)]
+            error = float(np.quantile(errors, candidate.share)) if np.isfinite(errors).all() else np.inf
+            worst = max(worst, error / floor if floor else np.inf if error else 0.0)
+        return worst
+
+    def computed(
+        self, region: str, bert: NumpyBert, hidden: np.ndarray, candidate: Candidate | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Every intermediate of a region from what was recorded before it, and what the region hands on."""
+        computed: dict[str, np.ndarray] = {}
+        seen: dict[str, np.ndarray] = {"hidden": hidden}
+
+        def force(name: str, value: np.ndarray) -> np.ndarray:
+            recorded = self.recorded.get(name)
+            if recorded is not None and recorded.shape == value.shape:
+                if candidate is not None and candidate.adjust is not None:
+                    value = candidate.adjust(Step(name, value, recorded, seen, self.oracle))
+                computed[name] = value
+                # Garbage at padded positions must not spread: nothing real may depend on it.
+                value = np.where(np.isfinite(recorded), recorded, value)
+            computed.setdefault(name, value)
+            seen[name] = value
+            return value
+
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if region == "embeddings":
+                ids, types, positions = (self.inputs[name] for name in ("input_ids", "token_type_ids", "position_ids"))
+                return computed, bert.embeddings(ids, types, positions, force)
+            if region == "pooler":
+                return computed, bert.pooler(hidden, force) if "pooler.dense.kernel" in bert.parameters else hidden
+            return computed, bert.layer(region, hidden, self.inputs["attention_mask"], force)
+
+    def names(self, region: str) -> Iterator[str]:
+        """The recorded names of a region."""
+        return (name for name in self.recorded if region_of(name) == region)
+
+    def regions(self) -> list[str]:
+        """All regions with a recorded name, in data-flow order."""
+        return list(dict.fromkeys(region_of(name) for name in self.recorded))
+
+    def real(self, name: str) -> np.ndarray:
+        """Which values of an intermediate belong to real tokens."""
+        return real_positions(name, self.inputs["attention_mask"], self.recorded[name].shape)
+
+
+def region_of(name: str) -> str:
+    """The part of the model that an intermediate belongs to: "embeddings", "layers.3", "pooler" or "heads"."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "layers" else parts[0]
+
+
+def _in_words(regions: tuple[str, ...]) -> str:
+    if len(regions) < 2:
+        return "".join(regions)
+    return f"{', '.join(regions[:-1])} and {regions[-1]}"

@@ -1,0 +1,167 @@
+"""Faults planted in models by JAX code, and what the NumPy candidates make of the traces: the right name, and no false alarm."""
+
+from collections import Counter
+from functools import cache
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_models import inputs_for, small_model
+
+from minibert import Bert, InputError, Trace, compare
+from minibert.model.tap import layer_output_names
+from minibert.verification import Reference, diagnose, oracle_of, plant
+from minibert.verification.diagnosis import region_of
+from minibert.verification.faults import FAULTS
+from minibert.verification.oracle import computed_reference, inputs_of
+from minibert.verification.trace import Recorder
+
+SEEDS = (0, 1)
+
+
+def recorded(model: Bert, batch: dict[str, np.ndarray], names: list[str] | None = None) -> Trace:
+    """A trace without compilation, which takes longer than everything else here."""
+    inputs = inputs_of(oracle_of(model), batch)
+    recorder = Recorder(None if names is None else frozenset(names))
+    model.forward(**{name: jnp.asarray(values) for name, values in inputs.items()}, tap=recorder)
+    return Trace({name: np.asarray(values) for name, values in recorder.recorded.items()}, inputs)
+
+
+@cache
+def case(seed: int) -> tuple[Bert, dict[str, np.ndarray], Reference]:
+    """A model, inputs and their truth. The models differ where a fault is none if it is what the configuration says."""
+    model = small_model(seed, hidden_act=("gelu_erf", "gelu_tanh")[seed], layer_norm_eps=(1e-12, 1e-5)[seed])
+    batch = inputs_for(model.config, seed)
+    return model, batch, computed_reference(model, batch)
+
+
+def planted(seed: int, fault: str, layer: int) -> tuple[Trace, str] | None:
+    """The trace of a model with a fault, and the intermediate that shows it first; None if the model cannot have it."""
+    model, batch, _ = case(seed)
+    try:
+        faulty = plant(model, fault, layer=layer)
+    except InputError:
+        return None
+    first_layer = min(layer, (layer + 1) % model.config.num_hidden_layers) if fault == "layers_swapped" else layer
+    return recorded(faulty, batch), FAULTS[fault].first.format(i=first_layer)
+
+
+def test_every_fault_is_found_where_it_is_and_called_by_its_name():
+    confusion: Counter[tuple[str, str]] = Counter()
+    misses, total = [], 0
+    for seed in SEEDS:
+        model, _, reference = case(seed)
+        layers = np.random.default_rng(seed).integers(0, model.config.num_hidden_layers, len(FAULTS))
+        for fault, layer in zip(FAULTS, layers.tolist(), strict=True):
+            found = planted(seed, fault, layer)
+            if found is None:
+                continue
+            trace, first = found
+            diagnosis = diagnose(trace, model, reference)
+            named = "nothing parts" if diagnosis is None else diagnosis.fault or "unexplained"
+            confusion[fault, named] += 1
+            total += 1
+            if diagnosis is None or diagnosis.fault != fault or diagnosis.first != first:
+                misses.append(f"seed {seed}, {fault} in layer {layer}: {named}, first at {diagnosis and diagnosis.first}")
+    print(f"\n{'planted':24} {'called':24} times")
+    for (fault, named), times in sorted(confusion.items()):
+        print(f"{fault:24} {named:24} {times}")
+    print("\n".join(["misses:", *misses]))
+    assert {fault for fault, _ in confusion} == set(FAULTS)
+    assert total - len(misses) >= 0.95 * total, misses
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_is_reported_of_a_model_without_a_fault(seed: int):
+    model = small_model(seed)
+    for number in range(10):
+        batch = inputs_for(model.config, 100 * seed + number, texts=1 + seed, tokens=2 * seed + 2)
+        report = compare(recorded(model, batch), computed_reference(model, batch))
+        assert report.agrees, report.verdict
+
+
+@pytest.mark.parametrize("fault", ["gelu_tanh", "relu", "query_key_swapped", "pre_layer_norm", "mask_inverted", "layers_swapped"])
+def test_the_outputs_of_layers_are_enough_for_many_faults(fault: str):
+    model = small_model(0, hidden_act="gelu_erf")
+    batch = inputs_for(model.config, 0)
+    names = layer_output_names(model.config.num_hidden_layers)
+    diagnosis = diagnose(recorded(plant(model, fault), batch, names), model)
+    assert (diagnosis.first, diagnosis.fault) == ("layers.0.output", fault)
+
+
+def test_a_fault_in_every_layer_is_found_in_every_layer():
+    model = small_model(0, hidden_act="gelu_erf", num_hidden_layers=3)
+    faulty = model
+    for layer in range(3):
+        faulty = plant(faulty, "gelu_tanh", layer=layer)
+    diagnosis = diagnose(recorded(faulty, inputs_for(model.config, 0)), model)
+    assert diagnosis.regions == ("layers.0", "layers.1", "layers.2")
+    assert "tanh GELU" in str(diagnosis)
+    assert "in layers.0, layers.1 and layers.2." in str(diagnosis)
+
+
+def test_arithmetic_of_few_bits_is_said_to_go_on_to_the_end():
+    model, batch, reference = case(0)
+    last = model.config.num_hidden_layers - 1
+    diagnosis = diagnose(recorded(plant(model, "bfloat16", layer=last), batch), model, reference)
+    assert diagnosis.regions == (f"layers.{last}", "pooler")
+
+
+def test_what_no_candidate_explains_is_said_to_be_unexplained():
+    model, batch, reference = case(0)
+    trace = recorded(model, batch)
+    wrong = dict(trace)
+    wrong["layers.1.attention.context"] = np.sin(9.0 * wrong["layers.1.attention.context"])
+    diagnosis = diagnose(Trace(wrong, trace.inputs), model, reference)
+    assert (diagnosis.first, diagnosis.fault) == ("layers.1.attention.context", None)
+    assert "None of the known faults explains it" in str(diagnosis)
+
+
+def test_a_model_that_agrees_has_no_diagnosis():
+    model, batch, reference = case(0)
+    assert diagnose(recorded(model, batch), model, reference) is None
+
+
+def test_planting_leaves_the_model_as_it_was():
+    model, batch, _ = case(0)
+    before = recorded(model, batch)
+    for fault in FAULTS:
+        if fault != model.config.hidden_act and not fault.startswith("epsilon"):
+            plant(model, fault, layer=1)
+    after = recorded(model, batch)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("fault", "layer", "message"),
+    [
+        ("gelu", 0, "'gelu' is no known fault; the faults are gelu_tanh, "),
+        ("relu", 9, "layer is 9; the model has layers 0 to"),
+        ("relu", True, "layer is True"),
+        ("gelu_erf", 0, "the model's activation is gelu_erf already"),
+        ("epsilon_1e_12", 0, "layer_norm_eps is 1e-12 already"),
+    ],
+)
+@pytest.mark.usefixtures("without_shape_checks")
+def test_what_cannot_be_planted_is_an_error(fault: str, layer, message: str):
+    model = small_model(0, hidden_act="gelu_erf", layer_norm_eps=1e-12)
+    with pytest.raises(InputError, match=message):
+        plant(model, fault, layer=layer)
+
+
+def test_two_layers_are_needed_to_confuse_them():
+    with pytest.raises(InputError, match="needs two layers"):
+        plant(small_model(0, num_hidden_layers=1), "layers_swapped")
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        ("embeddings.sum", "embeddings"),
+        ("layers.11.attention.query", "layers.11"),
+        ("pooler.dense", "pooler"),
+        ("heads.masked_lm.logits", "heads"),
+    ],
+)
+def test_an_intermediate_belongs_to_a_region(name: str, region: str):
+    assert region_of(name) == region
