@@ -1,49 +1,247 @@
-"""`minibert verify`: hold a checkpoint against its stored references, layer by layer."""
+"""`minibert verify`: hold a checkpoint or a trace against stored references, the NumPy BERT, transformers or another trace."""
 
 import argparse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
 
 from minibert.checkpoints.integrity import sha256_of
 from minibert.checkpoints.loading import load
-from minibert.checkpoints.registry import lookup, resolve
+from minibert.checkpoints.registry import find_weights, lookup, resolve
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
-from minibert.errors import TraceError
+from minibert.config import DTYPES, PRECISIONS
+from minibert.errors import InputError, MinibertError, TraceError
+from minibert.model import Bert
 from minibert.model.tap import layer_output_names
-from minibert.verification import Reference, Report, compare, record, stored_references
+from minibert.tokenizer import Tokenizer
+from minibert.verification import (
+    Reference,
+    Report,
+    Trace,
+    compare,
+    diagnose,
+    load_transformers,
+    oracle_of,
+    record,
+    record_transformers,
+    stored_references,
+)
+from minibert.verification.compare import reference_for
+from minibert.verification.reference import is_reference_file
 from minibert.verification.report import BUDGET, worst_of
+from minibert.verification.sweep import precision_sweep
+
+TEXTS = (
+    "The bank raised rates.",
+    "A river bank.",
+    ("Who wrote it?", "She did, in 1843."),
+    "Crème brûlée, naïve 東京 🙂",
+    "No!",
+    "It took them nine years to find out why the numbers differed in the fourth decimal place.",
+    "[MASK] is the capital of France.",
+    "",
+)
+"""What models are run on where nothing else says it."""
+
+DEVICES = ("cpu", "gpu", "tpu")
+
+
+class Outcome(NamedTuple):
+    """A comparison, and what a diagnosis needs: the trace with every name, the folder of the checkpoint, and the reference."""
+
+    report: Report
+    trace: Callable[[], Trace]
+    folder: Path
+    reference: Reference
 
 
 def add_parser(subparsers: Any) -> None:
     """Register the command `verify`."""
     parser = subparsers.add_parser(
         "verify",
-        help="compare a checkpoint with stored references, layer by layer",
-        description="Run the model on the stored texts and compare the embeddings, every layer and the pooler with the "
-        "reference's float64 results. Exit status 0 if all agree, 1 if one parts.",
+        help="find out whether and where a model or a trace parts from a reference, and why",
+        description="Compare every intermediate of a model, or of a trace file, with the true values, in units of the error that "
+        "float32 makes in any case. A checkpoint that comes with stored references is held against those, any other one "
+        "against the NumPy BERT in float64. Exit status 0 if all agree, 1 if one parts.",
     )
-    parser.add_argument("name", nargs="?", default=DEFAULT_NAME, help="a fetched name (default: %(default)s)")
+    parser.add_argument(
+        "subject", nargs="?", default=DEFAULT_NAME, help="a name, a folder or a trace file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "reference",
+        nargs="?",
+        help="numpy, transformers, a trace file or a stored reference; of a trace also its checkpoint (as --against)",
+    )
+    parser.add_argument("--against", metavar="REFERENCE", help="the same, as an option")
+    parser.add_argument("--device", choices=DEVICES, help="where the model runs (default: JAX's own choice)")
+    parser.add_argument("--dtype", choices=DTYPES, help="of the model's products (default: float32)")
+    parser.add_argument("--precision", choices=PRECISIONS, help="of float32 products on accelerators (default: highest)")
+    parser.add_argument("--text", action="append", metavar="TEXT", help="run on this text, and on others that are given so")
+    parser.add_argument("--all", action="store_true", help="show every intermediate, not only the outputs of layers")
+    parser.add_argument("--sweep", action="store_true", help="run the model in every precision and show how the error grows")
+    parser.add_argument(
+        "--output", metavar="FILE", help="also write the report: .html, .json or .csv; of a sweep .png or .svg, too"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare, print the table and the verdict; status 0 or 1."""
-    name = lookup(arguments.name).name
-    references = stored_references(name)
-    folder = resolve(name)
-    _check_weights(folder, references)
-    model = load(folder)
-    names = layer_output_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
-    worst = worst_of([compare(record(model, reference.inputs, names), reference) for reference in references])
-    _print(worst, references[0])
-    texts = sum(len(reference.texts) for reference in references)
-    if worst.first_disagreement is not None:
-        print(f"{name} PARTS from its references, first at {worst.first_disagreement.name}")
-        return 1
-    print(f"{name} agrees with its references: {texts} texts, {len(worst.rows)} intermediates each")
+    """Compare, print the table, the verdict and the likely reason; status 0 or 1."""
+    if arguments.reference is not None and arguments.against is not None:
+        raise InputError("the reference was given twice, by its place and by --against; give it once")
+    against = arguments.reference if arguments.against is None else arguments.against
+    if arguments.sweep:
+        return _sweep(arguments, against)
+    with _on_device(arguments.device), jax.enable_x64(arguments.dtype == "float64" or jax.config.jax_enable_x64):  # type: ignore[attr-defined]
+        outcomes = _of_trace(arguments, against) if Path(arguments.subject).is_file() else _of_model(arguments, against)
+    worst = worst_of([outcome.report for outcome in outcomes])
+    parting = next((outcome for outcome in outcomes if not outcome.report.agrees), None)
+    diagnosis = None
+    if parting is not None:
+        # A stored reference has its own floor; what it has not is found out with that of the NumPy BERT.
+        trace = parting.trace()
+        diagnosis = diagnose(trace, parting.folder) or diagnose(trace, parting.folder, parting.reference)
+        worst = replace(worst, diagnosis=None if diagnosis is None else str(diagnosis))
+    if arguments.output:
+        worst.save(arguments.output)
+    _print(worst, outcomes, show_all=arguments.all)
+    name = arguments.subject
+    if parting is None:
+        texts = sum(len(outcome.reference.inputs["input_ids"]) for outcome in outcomes)
+        print(f"{name} agrees: {texts} texts, {len(worst.rows)} intermediates each")
+        return 0
+    print(f"{name} PARTS: {worst.verdict}")
+    if diagnosis is not None:
+        print(diagnosis)
+    return 1
+
+
+def _sweep(arguments: argparse.Namespace, against: str | None) -> int:
+    for option in ("dtype", "precision", "device"):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option} was given beside --sweep, which runs all; leave it out")
+    if against is not None:
+        raise InputError("a reference was given beside --sweep, which measures against the NumPy BERT; leave it out")
+    folder = resolve(arguments.subject)
+    sweep = precision_sweep(folder, _batch(folder, arguments.text))
+    if arguments.output:
+        sweep.save(arguments.output)
+    console().print(sweep)
     return 0
+
+
+def _of_model(arguments: argparse.Namespace, against: str | None) -> list[Outcome]:
+    """A checkpoint, run here, against whatever the caller chose."""
+    folder = resolve(arguments.subject)
+    chosen = {name: getattr(arguments, name) for name in ("dtype", "precision") if getattr(arguments, name) is not None}
+    model = load(folder, **chosen)
+    if against is None and not arguments.text:
+        references = _stored(arguments.subject)
+        if references:
+            _check_weights(folder, references)
+            names = layer_output_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
+            return [_against_stored(model, reference, names, folder) for reference in references]
+    if against in (None, "numpy", "transformers"):
+        batch = _batch(folder, arguments.text)
+        trace = record(model, batch)
+        theirs = None if against != "transformers" else record_transformers(load_transformers(folder), batch)
+        reference = reference_for(trace, oracle_of(folder) if theirs is None else theirs, model=folder)
+        return [Outcome(compare(trace, reference), lambda: trace, folder, reference)]
+    if arguments.text:
+        raise InputError("--text was given beside a reference that has its own inputs; leave it out")
+    path = _file(str(against))
+    inputs = Reference.read(path).inputs if is_reference_file(path) else Trace.read(path).inputs
+    trace = record(model, inputs)
+    reference = reference_for(trace, path, model=folder)
+    return [Outcome(compare(trace, reference), lambda: trace, folder, reference)]
+
+
+def _against_stored(model: Bert, reference: Reference, names: list[str], folder: Path) -> Outcome:
+    """At the names that every stored reference has; the others are recorded only where a diagnosis needs them."""
+    report = compare(record(model, reference.inputs, names), reference)
+    return Outcome(report, lambda: record(model, reference.inputs), folder, reference)
+
+
+def _of_trace(arguments: argparse.Namespace, against: str | None) -> list[Outcome]:
+    """A trace file against whatever the caller chose, by default the truth of the checkpoint that it names."""
+    for option in ("dtype", "precision", "device", "text"):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option} is for models that run here, and {arguments.subject} is a trace; leave it out")
+    trace = Trace.read(arguments.subject)
+    is_model = against is not None and against not in ("numpy", "transformers") and not Path(against).is_file()
+    folder = resolve(str(against)) if is_model else _checkpoint_of(trace, arguments.subject)
+    reference: Reference | Trace | Path | Any = oracle_of(folder)
+    if against == "transformers":
+        reference = record_transformers(load_transformers(folder), trace.inputs)
+    elif against not in (None, "numpy") and not is_model:
+        reference = _file(str(against))
+    found = reference_for(trace, reference, model=folder)
+    return [Outcome(compare(trace, found), lambda: trace, folder, found)]
+
+
+def _checkpoint_of(trace: Trace, path: str) -> Path:
+    sha256 = trace.metadata.get("checkpoint_sha256")
+    folder = find_weights(sha256) if sha256 else None
+    if folder is None:
+        named = (
+            f"was recorded from weights with sha256 {sha256}, which are not here" if sha256 else "does not name its checkpoint"
+        )
+        raise TraceError(f"{path} {named}; give the checkpoint: minibert verify {path} CHECKPOINT")
+    return folder
+
+
+def _stored(subject: str) -> list[Reference]:
+    """The references that come with minibert for the subject; none for a folder."""
+    try:
+        return stored_references(lookup(subject).name)
+    except MinibertError:
+        return []
+
+
+def _file(against: str) -> Path:
+    path = Path(against)
+    if not path.is_file():
+        raise InputError(
+            f"{against!r} is no reference; expected numpy, transformers, or the path of a trace or of a stored reference"
+        )
+    return path
+
+
+def _batch(folder: Path, texts: list[str] | None) -> Mapping[str, np.ndarray]:
+    """The texts as one batch, single ones and pairs, cut where the model ends."""
+    tokenizer = Tokenizer.from_folder(folder)
+    pairs = [(text, None) if isinstance(text, str) else text for text in (texts or TEXTS)]
+    rows = [
+        tokenizer(first, second, truncation=tokenizer.model_max_length is not None, return_tensors=None)
+        for first, second in pairs
+    ]
+    width = max(len(row["input_ids"][0]) for row in rows)
+    padding = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0, "token_type_ids": 0}
+    return {
+        name: np.array([row[name][0] + [value] * (width - len(row[name][0])) for row in rows], np.int32)
+        for name, value in padding.items()
+    }
+
+
+@contextmanager
+def _on_device(kind: str | None) -> Iterator[None]:
+    if kind is None:
+        yield
+        return
+    try:
+        device = jax.devices(kind)[0]
+    except RuntimeError:
+        found = ", ".join(sorted({device.platform for device in jax.devices()}))
+        raise InputError(f"--device {kind}: JAX finds none here, only {found}; install the JAX that drives it") from None
+    with jax.default_device(device):
+        yield
 
 
 def _check_weights(folder: Path, references: list[Reference]) -> None:
@@ -59,8 +257,18 @@ def _check_weights(folder: Path, references: list[Reference]) -> None:
             )
 
 
-def _print(report: Report, reference: Reference) -> None:
-    console().print(
-        f"against {reference.metadata.get('implementation')}, float64; ratio: to the error of its float32, at most {BUDGET}"
-    )
-    console().print(report)
+def _print(report: Report, outcomes: list[Outcome], *, show_all: bool) -> None:
+    reference = outcomes[0].reference
+    implementation = reference.metadata.get("implementation", "an unnamed implementation")
+    truth = "float64"
+    if reference.path is None:
+        truth = "its parameters in minibert's NumPy BERT, float64"
+        implementation = "the truth" if implementation == "minibert NumpyBert" else implementation
+    console().print(f"against {implementation}, {truth}; ratio: to the error of its float32, at most {BUDGET}")
+    first = report.first_disagreement
+    shown = [row for row in report.rows if show_all or row is first or (row.name.endswith("output") and row.name.count(".") != 3)]
+    console().print(Report(tuple(shown), report.missing, report.notes))
+    if len(shown) < len(report.rows):
+        print(f"{len(report.rows) - len(shown)} more intermediates are compared; --all shows them")
+    for note in report.notes:
+        print(note)

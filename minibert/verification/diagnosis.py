@@ -99,8 +99,8 @@ class _Examination:
         unexplained = self.residual(region, Candidate("", "", self.oracle))
         if unexplained <= BUDGET:
             detail = (
-                "Every step follows from what was recorded before it within the rounding of float32: none of them is wrong, small "
-                "differences have added up."
+                "Every step follows from what was recorded before it within the rounding of float32: none of them is wrong, "
+                "small differences have added up."
             )
             return Diagnosis(first, None, detail, (), unexplained)
         found = self.explanation(region)

@@ -41,7 +41,7 @@ Adjust = Callable[[Step], np.ndarray]
 
 
 def one_pass_variance(layer_norms: list[str]) -> Adjust:
-    """For LayerNorms whose variance is E[x²] − E[x]² in float32: each row is right but for a factor, and for the rounding of its mean."""
+    """For LayerNorms whose variance is E[x²] − E[x]² in float32: each row is right but for a factor and its mean's rounding."""
 
     def adjust(step: Step) -> np.ndarray:
         part = step.name.removesuffix(".output")

@@ -56,6 +56,8 @@ class Report:
     """Intermediates that the reference has and the trace has not."""
     notes: tuple[str, ...] = ()
     """What else is to be said, a sentence each."""
+    diagnosis: str | None = None
+    """Why it parts, as `diagnose` says it."""
 
     @property
     def agrees(self) -> bool:
@@ -73,7 +75,11 @@ class Report:
         first = self.first_disagreement
         if first is None:
             return f"all {len(self.rows)} intermediates agree"
-        return f"parts first at {first.name}, by {first.ratio:.3g} times the floor"
+        if not math.isfinite(first.max_abs_error):
+            return f"parts first at {first.name}, where the error is {first.max_abs_error}"
+        if math.isinf(first.ratio):
+            return f"parts first at {first.name}, by {first.max_abs_error:.2e} where the reference is exact"
+        return f"parts first at {first.name}, where the error is {first.ratio:.3g} times the floor"
 
     def __str__(self) -> str:
         lines = [f"{'intermediate':36} {'max abs error':>13} {'ratio':>6} {'over RMS':>9} {'ULPs':>8} {'cosine':>13}"]
@@ -88,7 +94,8 @@ class Report:
     def __rich__(self) -> "Table":
         from rich.table import Table
 
-        table = Table("intermediate")
+        table = Table()
+        table.add_column("intermediate", no_wrap=True)
         for title in ("max abs error", "error / RMS", "ULPs", "1 − cosine", "worst at", "worst ratio", "verdict"):
             table.add_column(title, justify="right")
         for row in self.rows:
@@ -98,8 +105,8 @@ class Report:
                 f"{row.max_abs_error:.2e}",
                 f"{row.error_over_rms:.1e}",
                 f"{row.max_ulps:.2g}",
-                f"{max(0.0, 1.0 - row.cosine):.0e}",
-                where(row),
+                f"{max(1.0 - row.cosine, 0.0):.0e}",
+                place_of(row),
                 f"{row.ratio:.2f}",
                 verdict,
             )
@@ -113,7 +120,7 @@ class Report:
         from minibert.verification.report_page import page
 
         path = Path(path)
-        forms = {".json": self.to_json, ".csv": self.to_csv, ".html": lambda: page(self)}
+        forms = {".json": self.to_json, ".csv": self.to_csv, ".html": lambda: page(self, diagnosis=self.diagnosis)}
         ending = path.suffix.lower()
         if ending not in forms:
             found = f"ends in {path.suffix}" if ending else "has no ending"
@@ -128,7 +135,7 @@ class Report:
         """Everything in the report, as strict JSON: the numbers that it has not, infinity and NaN, are null."""
         rows = [_finite(dataclasses.asdict(row)) | {"agrees": row.agrees} for row in self.rows]
         whole = {"verdict": self.verdict, "agrees": self.agrees, "budget": BUDGET, "rows": rows}
-        whole |= {"missing": self.missing, "notes": self.notes}
+        whole |= {"missing": self.missing, "notes": self.notes, "diagnosis": self.diagnosis}
         return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
@@ -146,12 +153,11 @@ class Report:
         return text.getvalue()
 
 
-def where(row: Row) -> str:
+def place_of(row: Row) -> str:
     """The place of the largest error in words: the text and, where the intermediate has tokens, the token's position."""
     if not row.worst:
         return ""
-    token = f", token {row.worst[1 if len(row.worst) == 3 else 2]}" if len(row.worst) > 2 else ""
-    return f"text {row.worst[0]}{token}" + ("" if row.worst_token is None else f" (id {row.worst_token})")
+    return f"text {row.worst[0]}" + (f", token {row.worst[1 if len(row.worst) == 3 else 2]}" if len(row.worst) > 2 else "")
 
 
 def worst_of(reports: Sequence[Report]) -> Report:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from minibert.verification.report import BUDGET, Report, Row, where
+from minibert.verification.report import BUDGET, Report, Row, place_of
 
 CHARACTER = 6.8
 """How wide a letter of the chart is at most, in pixels: monospace letters are 0.6 of the size, which is 11 pixels."""
@@ -85,7 +85,7 @@ def _verdict(report: Report) -> str:
         by = f"by {first.max_abs_error:.3g} where the floor allows no error"
     else:
         by = f"by {first.ratio:.3g} times the floor"
-    place = f", at {where(first)}" if first.worst else ""
+    place = f", at {_where(first)}" if first.worst else ""
     parted = sum(not row.agrees for row in report.rows)
     return (
         f'<p class="verdict parts">The trace parts first at <code>{escaped(first.name)}</code>, {escaped(by + place)}; '
@@ -119,7 +119,7 @@ def _table_row(row: Row, *, is_first: bool) -> str:
         f"{row.error_over_rms:.1e}",
         f"{row.max_ulps:.2g}",
         f"{max(1.0 - row.cosine, 0.0):.0e}",  # in this order NaN stays NaN
-        where(row),
+        place_of(row),
         f"{row.ratio:.2f}",
         "agrees" if row.agrees else "PARTS",
     )
@@ -142,6 +142,10 @@ def _split(name: str) -> tuple[str, str]:
     if found is None:
         return "others", name
     return found.group(2) or f"layer {found.group(1)}", name[found.end() :]
+
+
+def _where(row: Row) -> str:
+    return place_of(row) + ("" if row.worst_token is None else f" (id {row.worst_token})")
 
 
 def chart(report: Report) -> str:
@@ -251,7 +255,7 @@ def _mark(row: Row, x: float, column: float, scale: Scale, *, is_first: bool) ->
     """A column of the plot: the whole of it shows the numbers when it is pointed at."""
     name = _split(row.name)[1]
     name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    lines = [row.name, f"max abs error {row.max_abs_error:.2e}", f"ratio {row.ratio:.2f}: {_outcome(row)}", where(row)]
+    lines = [row.name, f"max abs error {row.max_abs_error:.2e}", f"ratio {row.ratio:.2f}: {_outcome(row)}", _where(row)]
     middle = x + column / 2
     allowed = allowed_error(row)
     bar = "" if allowed is None else f'<path class="budget" d="M{x + 1:.1f} {scale.y(allowed):.1f}h{column - 2:.1f}" />'

@@ -27,39 +27,6 @@ def standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
-def test_verify_shows_every_layer_and_returns_0(minilm_folder, capsys):
-    assert main(["verify", "minilm-l6"]) == 0
-    shown = capsys.readouterr().out
-    for name in ("embeddings.output", *(f"layers.{layer}.output" for layer in range(6)), "pooler.output"):
-        assert name in shown
-    assert "PARTS" not in shown
-
-
-def test_verify_returns_1_and_names_the_layer_where_a_changed_model_parts(minilm_folder, monkeypatch, capsys):
-    from minibert.checkpoints.loading import load
-
-    def load_with_a_fault(folder):
-        model = load(folder)
-        bias = model.encoder.layers[2].attention.query.bias
-        bias.set_value(bias.get_value() + 1e-3)
-        return model
-
-    monkeypatch.setattr("minibert.cli.verify.load", load_with_a_fault)
-    assert main(["verify"]) == 1
-    assert "PARTS from its references, first at layers.2.output" in capsys.readouterr().out
-
-
-def test_verify_refuses_weights_that_the_references_were_not_recorded_from(tiny_folder, minilm_folder, monkeypatch, capsys):
-    monkeypatch.setattr("minibert.cli.verify.resolve", lambda name: tiny_folder)
-    assert main(["verify", "minilm-l6"]) == 2
-    assert "was recorded from weights with sha256" in capsys.readouterr().err
-
-
-def test_verify_says_when_there_are_no_references(capsys):
-    assert main(["verify", "bert-base-uncased"]) == 2
-    assert "no stored references for 'bert-base-uncased'" in capsys.readouterr().err
-
-
 def test_embed_shows_how_similar_texts_are(minilm_folder, capsys):
     assert main(["embed", *FILMS_AND_CARS]) == 0
     assert "cosine" in capsys.readouterr().out

@@ -1,0 +1,172 @@
+"""`minibert verify`: what can be held against what, what is printed, and the exit status."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minibert import load, record
+from minibert.cli.main import main
+from minibert.verification import Reference, plant, record_numpy
+
+GELU = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
+REFERENCE = GELU / "reference.safetensors"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """A small checkpoint with a vocabulary."""
+    shutil.copytree(GELU, tmp_path / "checkpoint")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "cat", "sat"]
+    (tmp_path / "checkpoint" / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    return str(tmp_path / "checkpoint")
+
+
+@pytest.fixture
+def inputs() -> dict[str, np.ndarray]:
+    return Reference.read(REFERENCE).inputs
+
+
+@pytest.fixture
+def trace(tmp_path: Path, inputs: dict[str, np.ndarray]) -> str:
+    record(load(GELU), inputs).save(tmp_path / "trace.safetensors")
+    return str(tmp_path / "trace.safetensors")
+
+
+@pytest.fixture
+def faulty_trace(tmp_path: Path, inputs: dict[str, np.ndarray]) -> str:
+    record(plant(load(GELU), "gelu_tanh", layer=1), inputs).save(tmp_path / "faulty.safetensors")
+    return str(tmp_path / "faulty.safetensors")
+
+
+def test_the_default_checkpoint_is_held_against_its_stored_references(minilm_folder, capsys):
+    assert main(["verify", "minilm-l6"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("embeddings.output", *(f"layers.{layer}.output" for layer in range(6)), "pooler.output"):
+        assert name in shown
+    assert shown.splitlines()[-1] == "minilm-l6 agrees: 15 texts, 8 intermediates each"
+
+
+def test_a_changed_model_parts_and_the_reason_is_named(minilm_folder, monkeypatch, capsys):
+    from minibert.checkpoints.loading import load as load_checkpoint
+
+    monkeypatch.setattr("minibert.cli.verify.load", lambda folder: plant(load_checkpoint(folder), "kernel_untransposed", layer=2))
+    assert main(["verify"]) == 1
+    shown = capsys.readouterr().out
+    assert "minilm-l6 PARTS: parts first at layers.2.output" in shown
+    assert "It parts first at layers.2.attention.value. The likely reason: a square kernel that was not transposed" in shown
+
+
+def test_weights_that_the_references_were_not_recorded_from_are_refused(tiny_folder, minilm_folder, monkeypatch, capsys):
+    monkeypatch.setattr("minibert.cli.verify.resolve", lambda name: tiny_folder)
+    assert main(["verify", "minilm-l6"]) == 2
+    assert "was recorded from weights with sha256" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reference", [[], ["numpy"], ["--against", "numpy"], ["--text", "the cat", "--text", "a"]])
+def test_a_folder_is_held_against_the_numpy_bert(folder: str, reference: list[str], capsys):
+    assert main(["verify", folder, *reference]) == 0
+    shown = capsys.readouterr().out
+    assert "against the truth, its parameters in minibert's NumPy BERT, float64" in shown
+    assert f"{folder} agrees: {2 if '--text' in reference else 8} texts, 33 intermediates each" in shown
+    assert "29 more intermediates are compared; --all shows them" in shown
+
+
+def test_all_intermediates_can_be_shown(folder: str, capsys):
+    assert main(["verify", folder, "--all"]) == 0
+    assert "layers.1.attention.probabilities" in capsys.readouterr().out
+
+
+def test_float64_agrees_with_the_numpy_bert(folder: str, capsys):
+    assert main(["verify", folder, "--dtype", "float64", "--all"]) == 0
+
+
+def test_fewer_bits_part_and_are_named(folder: str, capsys):
+    assert main(["verify", folder, "--dtype", "bfloat16"]) == 1
+    assert "bfloat16 arithmetic" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("reference", [[str(GELU)], ["--against", str(REFERENCE)]])
+def test_a_trace_is_held_against_its_checkpoint_or_a_stored_reference(trace: str, reference: list[str], monkeypatch, capsys):
+    monkeypatch.setattr("minibert.cli.verify.find_weights", lambda sha256: GELU)
+    monkeypatch.setattr("minibert.cli.verify._checkpoint_of", lambda trace, path: GELU)
+    assert main(["verify", trace, *reference]) == 0
+    assert f"{trace} agrees: 4 texts, 33 intermediates each" in capsys.readouterr().out
+
+
+def test_two_traces_are_compared(trace: str, faulty_trace: str, monkeypatch, capsys):
+    monkeypatch.setattr("minibert.cli.verify._checkpoint_of", lambda trace, path: GELU)
+    assert main(["verify", faulty_trace, trace]) == 1
+    shown = capsys.readouterr().out
+    assert "It parts first at layers.1.feed_forward.activation. The likely reason: tanh GELU" in shown
+    assert main(["verify", trace, faulty_trace]) == 2
+    assert "itself parts from the truth, first at layers.1.feed_forward.activation" in capsys.readouterr().err
+
+
+def test_a_model_is_run_on_the_inputs_of_a_trace(trace: str, capsys):
+    assert main(["verify", str(GELU), trace]) == 0
+    assert "agrees: 4 texts, 33 intermediates each" in capsys.readouterr().out
+
+
+def test_the_report_is_written(folder: str, faulty_trace: str, tmp_path: Path, capsys):
+    for name in ("report.json", "report.csv", "report.html"):
+        assert main(["verify", faulty_trace, str(GELU), "--output", str(tmp_path / name)]) == 1
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["agrees"] is False
+    assert "tanh GELU" in report["diagnosis"]
+    assert "tanh GELU" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_sweep_shows_every_precision_and_is_written(folder: str, tmp_path: Path, capsys):
+    assert main(["verify", folder, "--sweep", "--text", "the cat", "--output", str(tmp_path / "sweep.csv")]) == 0
+    shown = capsys.readouterr().out
+    assert "float64" in shown
+    assert "bfloat16" in shown
+    assert (tmp_path / "sweep.csv").read_text(encoding="utf-8").count("\n") > 8
+
+
+def test_nan_is_named_where_it_stands_first(inputs: dict[str, np.ndarray], tmp_path: Path, capsys):
+    trace = record_numpy(GELU, inputs, dtype=np.float32)
+    trace["layers.0.attention.context"][0, 1, 2] = np.nan
+    trace.save(tmp_path / "nan.safetensors")
+    assert main(["verify", str(tmp_path / "nan.safetensors"), str(GELU)]) == 1
+    shown = capsys.readouterr().out
+    assert "parts first at layers.0.attention.context, where the error is nan" in shown
+    assert "the first value that is no finite number is nan in layers.0.attention.context at [0, 1, 2]" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "'nowhere' is neither a folder here nor a name in the registry"),
+        ([str(GELU), "what"], "'what' is no reference; expected numpy, transformers, or the path of a trace"),
+        ([str(GELU), "numpy", "--against", "numpy"], "the reference was given twice"),
+        ([str(REFERENCE)], "reference.safetensors is no trace: it holds no tensor inputs.input_ids"),
+        ([str(GELU), str(REFERENCE), "--text", "a"], "--text was given beside a reference that has its own inputs"),
+        ([str(GELU), "--sweep", "--dtype", "float32"], "--dtype was given beside --sweep"),
+        ([str(GELU), "numpy", "--sweep"], "a reference was given beside --sweep"),
+        ([str(GELU), "--device", "tpu"], "--device tpu: JAX finds none here, only cpu"),
+        ([str(GELU)], "neither vocab.txt nor tokenizer.json"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], message: str, capsys):
+    assert main(["verify", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_trace_that_does_not_name_its_checkpoint_needs_one(trace: str, capsys):
+    assert main(["verify", trace]) == 2
+    assert (
+        f"{trace} does not name its checkpoint; give the checkpoint: minibert verify {trace} CHECKPOINT"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("option", [["--dtype", "float32"], ["--text", "a"], ["--device", "cpu"]])
+def test_options_for_models_are_refused_for_traces(trace: str, option: list[str], capsys):
+    assert main(["verify", trace, *option]) == 2
+    assert f"{option[0]} is for models that run here" in capsys.readouterr().err
