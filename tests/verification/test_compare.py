@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from minibert import Trace, TraceError, compare, load, record
 from minibert.verification import Reference, Report, Row
-from minibert.verification.measures import cosine, error_in_floors, real_positions
+from minibert.verification.measures import cosine, error_in_floors, real_positions, ulp_distances
 from minibert.verification.report import BUDGET, worst_of
 
 GELU = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
@@ -239,3 +239,82 @@ def test_a_nan_floor_is_never_agreement():
     sound = Report((row(error=1.0, floor=2.0),))
     broken = Report((row(error=1.0, floor=math.nan),))
     assert not worst_of([sound, broken]).agrees
+
+
+def other(trace: Trace, **metadata: str) -> Trace:
+    return Trace(trace.values_by_name, trace.inputs, trace.metadata | metadata)
+
+
+def test_a_model_or_its_folder_is_a_reference(trace: Trace):
+    for reference in (GELU, str(GELU), load(GELU)):
+        assert compare(trace, reference).agrees
+
+
+def test_a_mapping_of_arrays_does_not_say_what_its_inputs_were(trace: Trace):
+    with pytest.raises(TraceError, match="does not say what its inputs were; give a Trace"):
+        compare(dict(trace), GELU)
+
+
+def test_two_traces_need_the_parameters(trace: Trace):
+    with pytest.raises(TraceError, match="two traces alone do not say which of them is right"):
+        compare(trace, trace)
+    assert compare(trace, trace, model=GELU).agrees
+
+
+def test_a_reference_trace_that_is_wrong_itself_is_refused(trace: Trace, reference: Reference):
+    wrong = record(load(GELU, hidden_act="gelu_tanh"), reference.inputs)
+    with pytest.raises(TraceError, match=r"itself parts from the truth, first at layers\.0\.feed_forward\.activation"):
+        compare(trace, wrong, model=GELU)
+
+
+def test_traces_of_different_checkpoints_are_refused(trace: Trace):
+    ours, theirs = other(trace, checkpoint_sha256="a" * 64), other(trace, checkpoint_sha256="b" * 64)
+    with pytest.raises(TraceError, match="recorded from weights with sha256 aaaa"):
+        compare(ours, theirs, model=GELU)
+
+
+def test_traces_of_different_configurations_are_refused(trace: Trace):
+    config = trace.metadata["config"].replace('"hidden_size": 24', '"hidden_size": 48')
+    with pytest.raises(TraceError, match="hidden_size is 48 in the trace's configuration and 24 in that of"):
+        compare(other(trace, config=config), trace, model=GELU)
+
+
+def test_traces_of_different_texts_are_refused_and_the_text_is_named(trace: Trace):
+    inputs = trace.inputs | {"input_ids": trace.inputs["input_ids"] ^ 1}
+    ours = Trace(trace.values_by_name, inputs, trace.metadata | {"texts": '["a", "c"]'})
+    with pytest.raises(TraceError, match="its text 1 is 'c', not 'b'"):
+        compare(ours, other(trace, texts='["a", "b"]'), model=GELU)
+
+
+def test_names_that_the_trace_lacks_are_listed(reference: Reference, trace: Trace):
+    report = compare({"layers.0.output": trace["layers.0.output"]}, reference)
+    assert "layers.1.output" in report.missing
+    assert len(report.missing) == len(reference.truth) - 1
+
+
+def test_scores_over_heads_are_called_so(reference: Reference):
+    batch, heads, tokens, _ = reference.truth["layers.0.attention.scores"].shape
+    with pytest.raises(TraceError, match="it attends over heads instead of tokens"):
+        compare({"layers.0.attention.scores": np.zeros((batch, tokens, heads, heads))}, reference)
+
+
+def test_the_place_and_the_token_of_the_largest_error_are_named(reference: Reference):
+    wrong = {"layers.0.output": reference.truth["layers.0.output"].copy()}
+    wrong["layers.0.output"][1, 3, 5] += 0.25
+    (row,) = compare(wrong, reference).rows
+    assert (row.worst, row.worst_token) == ((1, 3, 5), int(reference.inputs["input_ids"][1, 3]))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_distance_in_units_of_the_last_place_counts_floats(dtype: str):
+    one = np.array([1.0], dtype)
+    assert ulp_distances(one, one.astype(np.float64)).tolist() == [0.0]
+    assert ulp_distances(np.nextafter(one, np.array(2.0, dtype)), np.array([1.0])).tolist() == [1.0]
+    assert ulp_distances(np.array([0.0], dtype), np.array([-0.0])).tolist() == [0.0]
+    tiny = np.finfo(dtype).smallest_subnormal
+    assert ulp_distances(np.array([-tiny], dtype), np.array([float(tiny)])).tolist() == [2.0]
+    assert ulp_distances(np.array([math.nan], dtype), np.array([1.0])).tolist() == [math.inf]
+
+
+def test_of_a_text_masked_as_a_whole_every_token_counts():
+    assert real_positions("layers.0.output", np.array([[0, 0], [1, 0]]), (2, 2, 3)).sum(axis=(1, 2)).tolist() == [6, 3]
