@@ -30,7 +30,7 @@ demo: $(VENV)/installed
 # Without a network the tests that need the default checkpoint are skipped, and say so.
 test: $(VENV)/installed-test
 	-$(BIN)/minibert fetch minilm-l6
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

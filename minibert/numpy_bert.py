@@ -199,8 +199,11 @@ class NumpyBert:
         return self.product(query, key.swapaxes(-1, -2)) / self.dtype.type(math.sqrt(self.config.head_dim))
 
     def mask_bias(self, mask: Integer[np.ndarray, "batch tokens"]) -> Float[np.ndarray, "batch 1 1 tokens"]:
-        """0 for real keys and the lowest finite number for padding: a text without real tokens attends to all alike."""
-        return np.where(mask > 0, 0.0, np.finfo(self.dtype).min).astype(self.dtype)[:, None, None, :]
+        """0 for real keys and a number so low for padding that no score shows beside it: a text of padding attends to all alike.
+
+        Half of the lowest finite one, so that nothing overflows when the scores are added.
+        """
+        return np.where(mask > 0, 0.0, np.finfo(self.dtype).min / 2).astype(self.dtype)[:, None, None, :]
 
     def softmax(self, x: Float[np.ndarray, "batch heads tokens tokens"]) -> Float[np.ndarray, "batch heads tokens tokens"]:
         """Positive, with a sum of 1 over the last axis; the largest is taken off first, so that nothing overflows."""

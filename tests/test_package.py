@@ -16,7 +16,7 @@ MAY_KNOW = {
     "tokenizer": {"checkpoints.registry"},
     "checkpoints": {"config", "model"},
     "numpy_bert": {"config"},
-    "verification": {"config", "model", "checkpoints", "numpy_bert", "plots"},
+    "verification": {"config", "model", "checkpoints", "tokenizer", "numpy_bert", "plots"},
     "features": {"config", "model", "checkpoints", "tokenizer"},
 }
 FRAMEWORKS = ("torch", "transformers", "tensorflow", "huggingface_hub", "tokenizers", "sentence_transformers", "matplotlib")

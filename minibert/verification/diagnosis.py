@@ -179,7 +179,7 @@ class _Examination:
         for name in self.names(region):
             if name not in predicted or predicted[name].shape != self.recorded[name].shape:
                 return np.inf
-            floor = self.reference.floor[name].max()
+            floor = self.floor(name)
             errors = np.abs(predicted[name] - self.recorded[name])[self.real(name)]
             error = float(np.quantile(errors, candidate.share)) if np.isfinite(errors).all() else np.inf
             worst = max(worst, error / floor if floor else np.inf if error else 0.0)
@@ -219,6 +219,16 @@ class _Examination:
     def regions(self) -> list[str]:
         """All regions with a recorded name, in data-flow order."""
         return list(dict.fromkeys(region_of(name) for name in self.recorded))
+
+    def floor(self, name: str) -> float:
+        """The floor of an intermediate, for numbers of the size that was recorded: a fault may make them larger."""
+        real = self.real(name)
+        recorded, truth = self.recorded[name], self.reference.truth[name]
+        if recorded.shape != truth.shape:
+            return float(self.reference.floor[name].max())
+        largest, true_largest = (float(np.abs(values[real]).max()) for values in (recorded, truth))
+        growth = largest / true_largest if np.isfinite(largest) and true_largest > 0.0 else 1.0
+        return float(self.reference.floor[name].max() * max(1.0, growth))
 
     def real(self, name: str) -> np.ndarray:
         """Which values of an intermediate belong to real tokens."""

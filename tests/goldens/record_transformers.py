@@ -2,9 +2,10 @@
 
     python tests/goldens/record_transformers.py
 
-writes weights/references/minilm-l6/*.safetensors (the fetched default checkpoint) and tests/goldens/tiny/*.safetensors
-(random models with their weights). Needs the extra `reference`. The format is described in minibert/verification/reference.py;
-what is kept stays under 6 MiB: full traces of short texts, the embeddings', layers' and pooler's outputs of the others.
+writes weights/references/minilm-l6/*.safetensors (the fetched default checkpoint), tests/goldens/tiny/*.safetensors (random
+models with their weights) and tests/goldens/minilm_tanh_gelu.safetensors, a trace with a fault. Needs the extra `reference`.
+The format is described in minibert/verification/reference.py; what is kept stays under 6 MiB: full traces of short texts, the
+embeddings', layers' and pooler's outputs of the others.
 """
 
 import contextlib
@@ -172,6 +173,20 @@ def record_minilm() -> None:
     save("full_512", reference_tensors(model, long, layers, KEPT_POSITIONS), [PARAGRAPH * 9])
 
 
+def record_tanh_gelu() -> None:
+    """A trace of MiniLM with tanh GELU, as Google's code would compute it, of the outputs of layers alone."""
+    folder = resolve("minilm-l6")
+    model = BertModel.from_pretrained(folder, hidden_act="gelu_new").eval()
+    texts = ["The bank raised rates.", "A river bank."]
+    batch = tokenize(BertTokenizer.from_pretrained(folder), texts)
+    trace = record_transformers(model, batch, layer_output_names(model.config.num_hidden_layers))
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    # The configuration is left out: that the two differ is to be found from the numbers.
+    del trace.metadata["config"]
+    trace.metadata |= {"checkpoint_sha256": digest, "texts": json.dumps(texts)}
+    trace.save(GOLDENS / "minilm_tanh_gelu.safetensors")
+
+
 def record_tiny() -> None:
     folder = GOLDENS / "tiny"
     folder.mkdir(exist_ok=True)
@@ -208,3 +223,4 @@ def record_tiny() -> None:
 if __name__ == "__main__":
     record_tiny()
     record_minilm()
+    record_tanh_gelu()

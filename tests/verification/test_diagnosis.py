@@ -1,14 +1,15 @@
 """Faults planted in models by JAX code, and what the NumPy candidates make of the traces: the right name, and no false alarm."""
 
-from collections import Counter
 from functools import cache
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fault_trials import Trials
 from small_models import inputs_for, small_model
 
-from minibert import Bert, InputError, Trace, compare
+from minibert import Bert, InputError, Tokenizer, Trace, compare, record
 from minibert.model.tap import layer_output_names
 from minibert.verification import Reference, diagnose, oracle_of, plant
 from minibert.verification.diagnosis import region_of
@@ -17,6 +18,7 @@ from minibert.verification.oracle import computed_reference, inputs_of
 from minibert.verification.trace import Recorder
 
 SEEDS = (0, 1)
+GOLDENS = Path(__file__).parent.parent / "goldens"
 
 
 def recorded(model: Bert, batch: dict[str, np.ndarray], names: list[str] | None = None) -> Trace:
@@ -35,40 +37,31 @@ def case(seed: int) -> tuple[Bert, dict[str, np.ndarray], Reference]:
     return model, batch, computed_reference(model, batch)
 
 
-def planted(seed: int, fault: str, layer: int) -> tuple[Trace, str] | None:
-    """The trace of a model with a fault, and the intermediate that shows it first; None if the model cannot have it."""
-    model, batch, _ = case(seed)
-    try:
-        faulty = plant(model, fault, layer=layer)
-    except InputError:
-        return None
-    first_layer = min(layer, (layer + 1) % model.config.num_hidden_layers) if fault == "layers_swapped" else layer
-    return recorded(faulty, batch), FAULTS[fault].first.format(i=first_layer)
-
-
 def test_every_fault_is_found_where_it_is_and_called_by_its_name():
-    confusion: Counter[tuple[str, str]] = Counter()
-    misses, total = [], 0
+    trials = Trials()
     for seed in SEEDS:
-        model, _, reference = case(seed)
-        layers = np.random.default_rng(seed).integers(0, model.config.num_hidden_layers, len(FAULTS))
-        for fault, layer in zip(FAULTS, layers.tolist(), strict=True):
-            found = planted(seed, fault, layer)
-            if found is None:
-                continue
-            trace, first = found
-            diagnosis = diagnose(trace, model, reference)
-            named = "nothing parts" if diagnosis is None else diagnosis.fault or "unexplained"
-            confusion[fault, named] += 1
-            total += 1
-            if diagnosis is None or diagnosis.fault != fault or diagnosis.first != first:
-                misses.append(f"seed {seed}, {fault} in layer {layer}: {named}, first at {diagnosis and diagnosis.first}")
-    print(f"\n{'planted':24} {'called':24} times")
-    for (fault, named), times in sorted(confusion.items()):
-        print(f"{fault:24} {named:24} {times}")
-    print("\n".join(["misses:", *misses]))
-    assert {fault for fault, _ in confusion} == set(FAULTS)
-    assert total - len(misses) >= 0.95 * total, misses
+        model, batch, reference = case(seed)
+        # The second model is for the faults that the first one has by its configuration.
+        faults = [fault for fault in FAULTS if fault not in trials.planted]
+        trials.run(model, reference, lambda faulty, batch=batch: recorded(faulty, batch), faults, seed)
+    print(trials)
+    assert trials.planted == set(FAULTS)
+    assert len(trials.misses) <= 0.05 * trials.total, trials.misses
+
+
+@pytest.mark.reference
+def test_every_fault_is_found_in_the_trained_model(minilm: Bert, minilm_tokenizer: Tokenizer):
+    batch = minilm_tokenizer(["The bank raised rates.", "A river bank.", "Crème brûlée in 東京?", ""])
+    # The last text is masked as a whole, which is where a weak mask shows.
+    batch["attention_mask"][3] = 0
+    batch["token_type_ids"][0, 3:] = 1
+    reference = computed_reference(minilm, batch)
+    trials = Trials()
+    trials.run(minilm, reference, lambda faulty: record(faulty, batch), list(FAULTS), seed=0)
+    print(trials)
+    # Its LayerNorms take off a mean that is small beside the spread, where one pass over the numbers does no harm.
+    assert {fault for fault, _ in trials.misses} <= {"one_pass_variance"}
+    assert len(trials.misses) <= 0.05 * trials.total, trials.misses
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -115,6 +108,14 @@ def test_what_no_candidate_explains_is_said_to_be_unexplained():
     diagnosis = diagnose(Trace(wrong, trace.inputs), model, reference)
     assert (diagnosis.first, diagnosis.fault) == ("layers.1.attention.context", None)
     assert "None of the known faults explains it" in str(diagnosis)
+
+
+def test_tanh_gelu_is_found_from_a_stored_trace_of_layer_outputs_alone(minilm_folder: Path):
+    trace = Trace.read(GOLDENS / "minilm_tanh_gelu.safetensors")
+    diagnosis = diagnose(trace, minilm_folder)
+    assert (diagnosis.first, diagnosis.fault) == ("layers.0.output", "gelu_tanh")
+    assert diagnosis.regions == tuple(f"layers.{layer}" for layer in range(6))
+    assert diagnosis.residual <= 1.5
 
 
 def test_a_model_that_agrees_has_no_diagnosis():
