@@ -27,6 +27,9 @@ demo: $(VENV)/installed
 		"Ford is an American multinational automaker." \
 		"The Volkswagen Group builds cars in Wolfsburg, Germany."
 
+# One thread for NumPy's products: several processes share the cores, and threads that wait for each other take longer.
+test reference: export OPENBLAS_NUM_THREADS = 1
+
 # Without a network the tests that need the default checkpoint are skipped, and say so.
 test: $(VENV)/installed-test
 	-$(BIN)/minibert fetch minilm-l6

@@ -1,7 +1,7 @@
 """Holding a checkpoint's tensors against what a configuration calls for, before anything is allocated."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,14 @@ class Match:
     parameters: dict[str, tuple[Row, Tensor]]
     heads: dict[str, str]
     buffers: list[str]
+
+
+class Problem(NamedTuple):
+    """One tensor that does not fit."""
+
+    kind: str
+    """"missing", "unexpected", "wrong shape", "wrong dtype" or "twice"."""
+    what: str
 
 
 def has_pooler(stored: StoredTensors) -> bool:
@@ -48,39 +56,47 @@ def match_tensors(stored: StoredTensors, shapes: dict[str, tuple[int, ...]], num
     Raises CheckpointError that lists all tensors that are missing, unexpected, of another shape, of a dtype that is no
     floating-point one, or given twice under two spellings.
     """
-    problems: list[str] = []
+    match, problems = pair_tensors(stored, shapes, num_hidden_layers)
+    if problems:
+        files = ", ".join(str(path) for path in stored.files)
+        lines = [f"{problem.kind}: {problem.what}" for problem in problems[:MOST_LISTED]]
+        lines += [f"and {len(problems) - MOST_LISTED:,} more"] * (len(problems) > MOST_LISTED)
+        raise CheckpointError(
+            f"{files}: {len(problems):,} tensors do not fit the configuration beside it; use the config.json that this "
+            "checkpoint was saved with:\n  " + "\n  ".join(lines)
+        )
+    return match
+
+
+def pair_tensors(
+    stored: StoredTensors, shapes: dict[str, tuple[int, ...]], num_hidden_layers: int
+) -> tuple[Match, list[Problem]]:
+    """What `match_tensors` pairs, as far as it goes, and everything that does not fit."""
+    problems: list[Problem] = []
     by_name: dict[str, tuple[str, Tensor]] = {}
     for name, tensor in stored.tensors.items():
         canonical = canonical_hf_name(name)
         if canonical in by_name:
-            problems.append(f"twice: {by_name[canonical][0]} and {name} are the same parameter")
+            problems.append(Problem("twice", f"{by_name[canonical][0]} and {name} are the same parameter"))
         by_name[canonical] = (name, tensor)
     parameters: dict[str, tuple[Row, Tensor]] = {}
     for row in table_for(num_hidden_layers, pooler="pooler.dense.kernel" in shapes):
         if row.hf not in by_name:
-            problems.append(f"missing: {row.hf} (our {row.ours}), expected shape {_stored_shape(row, shapes)}")
+            problems.append(Problem("missing", f"{row.hf} (our {row.ours}), expected shape {_stored_shape(row, shapes)}"))
             continue
         name, tensor = by_name.pop(row.hf)
         if list(tensor.shape) != _stored_shape(row, shapes):
-            problems.append(
-                f"wrong shape: {name} is {list(tensor.shape)}, the configuration calls for {_stored_shape(row, shapes)}"
-            )
+            expected = _stored_shape(row, shapes)
+            problems.append(Problem("wrong shape", f"{name} is {list(tensor.shape)}, the configuration calls for {expected}"))
         if tensor.dtype.name not in FLOATING:
-            problems.append(f"wrong dtype: {name} is {tensor.dtype.name}, expected one of {', '.join(FLOATING)}")
+            problems.append(Problem("wrong dtype", f"{name} is {tensor.dtype.name}, expected one of {', '.join(FLOATING)}"))
         parameters[row.ours] = (row, tensor)
     heads = {name: HF_HEADS[canonical] for canonical, (name, _) in by_name.items() if canonical in HF_HEADS}
     buffers = [name for canonical, (name, _) in by_name.items() if canonical in HF_BUFFERS]
     for name, tensor in by_name.values():
         if name not in heads and name not in buffers:
-            problems.append(f"unexpected: {name} {list(tensor.shape)} is no parameter of this model")
-    if problems:
-        files = ", ".join(str(path) for path in stored.files)
-        listed = problems[:MOST_LISTED] + [f"and {len(problems) - MOST_LISTED:,} more"] * (len(problems) > MOST_LISTED)
-        raise CheckpointError(
-            f"{files}: {len(problems):,} tensors do not fit the configuration beside it; use the config.json that this "
-            "checkpoint was saved with:\n  " + "\n  ".join(listed)
-        )
-    return Match(parameters, heads, buffers)
+            problems.append(Problem("unexpected", f"{name} {list(tensor.shape)} is no parameter of this model"))
+    return Match(parameters, heads, buffers), problems
 
 
 def read_parameter(row: Row, tensor: Tensor, dtype: np.dtype[Any]) -> np.ndarray:

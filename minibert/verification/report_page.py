@@ -45,8 +45,11 @@ def page(report: Report, title: str = "minibert verification report", *, diagnos
     return document(title, "\n".join(body))
 
 
-def document(title: str, body: str) -> str:
-    """An HTML document, also well-formed XML, around `body`, in the style of minibert's pages; `title` gets escaped."""
+def document(title: str, body: str, style: str = "") -> str:
+    """An HTML document, also well-formed XML, around `body`, in the style of minibert's pages; `title` gets escaped.
+
+    `style` is what the page adds to that style.
+    """
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -54,7 +57,7 @@ def document(title: str, body: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1" />
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'" />
 <title>{escaped(title)}</title>
-<style>{STYLE}</style>
+<style>{STYLE}{style}</style>
 </head>
 <body>
 <main>

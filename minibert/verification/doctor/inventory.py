@@ -1,0 +1,151 @@
+"""The stored tensors against those that the configuration calls for."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from minibert.checkpoints.matching import FLOATING
+from minibert.checkpoints.parameters import TIED_KERNEL
+from minibert.verification.doctor.findings import Finding, bad, counted, good, listed, note, warning
+from minibert.verification.doctor.patient import WORD_TABLE, NotCheckedError, Patient
+
+OTHER_CONFIGURATION = "Use the config.json that this checkpoint was saved with."
+SECOND_BIAS = ("cls.predictions.decoder.bias", "cls.predictions.bias")
+
+
+def layers(patient: Patient) -> Finding:
+    """Whether the weights have as many layers as the configuration says."""
+    stored = patient.stored_layers
+    said = patient.config.num_hidden_layers
+    if stored == set(range(said)):
+        return good(f"{said} in the weights, as in the configuration.", stored=len(stored))
+    what = (
+        f"{counted(len(stored), 'layer')} (the last is number {max(stored)}, from 0)" if stored else "no layer under BERT's names"
+    )
+    return bad(f"The weights have {what}, the configuration says {said:,}.", OTHER_CONFIGURATION, stored=len(stored))
+
+
+def used(patient: Patient) -> Finding:
+    """How many parameters have their tensors."""
+    match, problems = patient.pairing
+    found, called_for = len(match.parameters), len(patient.shapes)
+    text = f"{found:,} of the {called_for:,} parameters that the configuration calls for have a tensor."
+    return (note if problems else good)(text, used=found, called_for=called_for)
+
+
+def missing(patient: Patient) -> Finding | None:
+    """Parameters without a tensor."""
+    found = _problems(patient, "missing")
+    if not found:
+        return None
+    wanted = [text.partition(" ")[0] for text in found]
+    prefixes = {name.removesuffix(wanted[0]) for name in patient.stored.tensors if name.endswith(wanted[0])}
+    advice = OTHER_CONFIGURATION
+    if prefixes:
+        advice = f'The names begin with "{min(prefixes)}", where minibert knows "bert." or nothing: rename the tensors.'
+    return bad(f"{counted(len(found), 'parameter')} without a tensor: {listed(wanted)}.", advice, names=wanted)
+
+
+def unexpected(patient: Patient) -> Finding | None:
+    """Tensors that no BERT has."""
+    found = _problems(patient, "unexpected")
+    if not found:
+        return None
+    advice = "If they belong to another model's head, take them out; if they change the encoder, it is no BERT. Or: "
+    return bad(f"{counted(len(found), 'tensor')} too many: {listed(found)}.", advice + OTHER_CONFIGURATION, names=found)
+
+
+def mis_shaped(patient: Patient) -> Finding | None:
+    """Tensors of another shape than the configuration calls for."""
+    found = _problems(patient, "wrong shape")
+    if not found:
+        return None
+    return bad(f"{counted(len(found), 'tensor')} of another shape: {listed(found, 3)}.", OTHER_CONFIGURATION, names=found)
+
+
+def mis_typed(patient: Patient) -> Finding | None:
+    """Tensors that are no floating-point numbers."""
+    found = _problems(patient, "wrong dtype")
+    if not found:
+        return None
+    return bad(
+        f"{counted(len(found), 'tensor')} of another kind of number: {listed(found, 3)}.",
+        "Quantised weights are of no use by themselves; get those in floating point.",
+        names=found,
+    )
+
+
+def given_twice(patient: Patient) -> Finding | None:
+    """Parameters that two tensors claim."""
+    found = _problems(patient, "twice")
+    if not found:
+        return None
+    return bad(f"{counted(len(found), 'parameter')} given twice: {listed(found)}.", "Take out the tensors that do not belong.")
+
+
+def left_aside(patient: Patient) -> Finding:
+    """Tensors that the encoder does not use: heads and buffers."""
+    match, _ = patient.pairing
+    parts = [f"{counted(number, 'tensor')} of the {head} head" for head, number in sorted(Counter(match.heads.values()).items())]
+    parts += [f"{counted(len(match.buffers), 'buffer')} ({listed(match.buffers)})"] if match.buffers else []
+    return good(f"{', '.join(parts)}." if parts else "Nothing.", heads=sorted(match.heads), buffers=match.buffers)
+
+
+def pooler(patient: Patient) -> Finding | None:
+    """Whether the pooler is there."""
+    if any(name.startswith("pooler.") for name in patient.canonical):
+        return None
+    return note("There is none: pooler_output will be None, as with token-level models.")
+
+
+def tied(patient: Patient) -> Finding | None:
+    """Whether the masked-language model's last kernel is the table of word embeddings, as it is in BERT."""
+    patient.check_size()
+    tensors = patient.canonical
+    differing = []
+    for one, other, name in (
+        (TIED_KERNEL, WORD_TABLE, "the table of word embeddings"),
+        (*SECOND_BIAS, "cls.predictions.bias"),
+    ):
+        if one in tensors and other in tensors:
+            same = tensors[one].shape == tensors[other].shape and np.array_equal(tensors[one].read(), tensors[other].read())
+            differing += [] if same else [f"{one} is stored and is not {name}"]
+    if differing:
+        return warning(
+            f"{'; '.join(differing)}, which BERT has in its place. The encoder's results do not depend on it.",
+            "Use the encoder only, or ask where the checkpoint comes from; its masked-LM head is not BERT's.",
+        )
+    if TIED_KERNEL in tensors:
+        return good("The masked-LM head's last kernel is stored again and equal to the word embeddings.")
+    if "cls.predictions.bias" in tensors:
+        return good("The masked-LM head's last kernel is the word embeddings; it is not stored again.")
+    return None
+
+
+def spelling(patient: Patient) -> Finding | None:
+    """LayerNorm's old names."""
+    old = [name for name in patient.stored.tensors if name.endswith((".LayerNorm.gamma", ".LayerNorm.beta"))]
+    if not old:
+        return None
+    return note(f"{counted(len(old), 'tensor')} under LayerNorm's old names gamma and beta, read as weight and bias.", names=old)
+
+
+def dtypes(patient: Patient) -> Finding:
+    """How the numbers are stored."""
+    tensors = [tensor for tensor in patient.stored.tensors.values() if tensor.dtype.name in FLOATING]
+    if not tensors:
+        raise NotCheckedError("the weights have no floating-point tensors")
+    counts = dict(Counter(tensor.dtype.name for tensor in tensors).most_common())
+    facts: dict[str, Any] = {"dtypes": [*counts]}
+    if len(counts) > 1:
+        shown = ", ".join(f"{number:,} in {name}" for name, number in counts.items())
+        return note(f"Mixed: {shown}. minibert computes in float32 unless it is told otherwise.", **facts)
+    (name,) = counts
+    if name == "float32":
+        return good("float32 throughout.", **facts)
+    return note(f"{name} throughout; minibert computes in float32 unless it is told otherwise.", **facts)
+
+
+def _problems(patient: Patient, kind: str) -> list[str]:
+    return [problem.what for problem in patient.pairing[1] if problem.kind == kind]

@@ -1,0 +1,241 @@
+"""`Patient`: a checkpoint folder, and what is read from it once for all checks.
+
+What cannot be read raises `NotCheckedError`: every check that needs it then says so, and the one whose job it is says why.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from minibert.checkpoints.integrity import sha256_of
+from minibert.checkpoints.loading import abstract_model, load, parameters_of
+from minibert.checkpoints.matching import FLOATING, Match, Problem, has_pooler, pair_tensors
+from minibert.checkpoints.names import canonical_hf_name
+from minibert.checkpoints.safetensors_file import Tensor
+from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
+from minibert.config import FIXED_KEYS, HARMLESS_KEYS, OUR_FIELDS, BertConfig
+from minibert.errors import CheckpointError, ConfigError, MinibertError
+from minibert.model import Bert
+from minibert.strict_json import read_json_object
+from minibert.tokenizer import Tokenizer, Vocabulary
+from minibert.tokenizer.tokenizer_json import read_tokenizer_json
+from minibert.tokenizer.vocabulary import read_vocabulary
+from minibert.verification.doctor.findings import size
+from minibert.verification.doctor.tensor_statistics import Statistics, statistics_of
+from minibert.verification.report import Report
+
+LARGEST_WEIGHTS = 32 << 30
+"""Bytes: more than ten times BERT-large. What is larger would be read for minutes and is no BERT."""
+COPIES = 2
+"""How often the parameters lie in memory as float32 while they are loaded and compared: largest first, so about twice."""
+
+WORD_TABLE = "embeddings.word_embeddings.weight"
+VOCABULARY_FILES = ("vocab.txt", "tokenizer.json")
+
+NO_VOCABULARY = "the folder has no vocabulary"
+DOES_NOT_LOAD = "the model does not load"
+TOO_LARGE = "the model is too large for this machine"
+
+
+class NotCheckedError(Exception):
+    """Something cannot be checked, for the `reason`; `problem` is the message of what failed, where there is one."""
+
+    def __init__(self, reason: str, problem: str = ""):
+        super().__init__(reason)
+        self.reason = reason
+        self.problem = problem or reason
+
+
+@contextlib.contextmanager
+def needed(reason: str) -> Iterator[None]:
+    """Turn what goes wrong in the block into NotCheckedError for the `reason`."""
+    try:
+        yield
+    except MinibertError as problem:
+        raise NotCheckedError(reason, str(problem)) from None
+    except OSError as problem:
+        raise NotCheckedError(reason, f"{problem.filename or 'a file'} cannot be read: {problem.strerror or problem}") from None
+
+
+Value = TypeVar("Value")
+
+
+class ReadOnce(Generic[Value]):
+    """A property that is read once; where that failed it fails again, and at once."""
+
+    def __init__(self, read: Callable[[Any], Value]):
+        self.read = read
+        self.__doc__ = read.__doc__
+
+    def __get__(self, patient: "Patient", owner: type) -> Value:
+        outcomes = patient.outcomes
+        if self not in outcomes:
+            try:
+                outcomes[self] = self.read(patient)
+            except NotCheckedError as failure:
+                outcomes[self] = failure
+        outcome = outcomes[self]
+        if isinstance(outcome, NotCheckedError):
+            raise outcome
+        return outcome
+
+
+class Patient:
+    """One checkpoint folder. Every property reads what it is called; NotCheckedError says that it cannot be read."""
+
+    report: Report | None = None
+    """The comparison with the oracle, once it is made."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.outcomes: dict[object, Any] = {}
+
+    @ReadOnce
+    def config_file(self) -> Path:
+        """config.json, or else bert_config.json."""
+        for name in ("config.json", "bert_config.json"):
+            if (self.folder / name).exists():
+                return self.folder / name
+        raise NotCheckedError("there is no configuration", f"{self.folder} holds neither config.json nor bert_config.json")
+
+    @ReadOnce
+    def config_values(self) -> dict[str, Any]:
+        """The configuration as its file has it."""
+        with needed("the configuration cannot be read"):
+            return read_json_object(self.config_file, error=ConfigError, max_bytes=1 << 20)
+
+    @ReadOnce
+    def unknown_keys(self) -> list[str]:
+        """The keys of the configuration that minibert does not know, for which it refuses to load the model."""
+        own = {field.name for field in dataclasses.fields(BertConfig)} - OUR_FIELDS
+        return sorted(set(self.config_values) - own - set(FIXED_KEYS) - HARMLESS_KEYS)
+
+    @ReadOnce
+    def config(self) -> BertConfig:
+        """The configuration without the unknown keys: sizes can be held against tensors all the same."""
+        values = {name: value for name, value in self.config_values.items() if name not in self.unknown_keys}
+        read = BertConfig.from_google if self.config_file.name == "bert_config.json" else BertConfig.from_hf
+        with needed("the configuration is refused"):
+            return read(values)
+
+    @ReadOnce
+    def stored(self) -> StoredTensors:
+        """The headers of the weights."""
+        with needed("the weights cannot be read"):
+            stored = open_checkpoint(self.folder)
+            if not stored.tensors:
+                raise CheckpointError(f"{stored.files[0]} holds no tensors")
+            return stored
+
+    def check_size(self) -> None:
+        """Raise NotCheckedError where the weights are too large to be read."""
+        total = sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in self.stored.tensors.values())
+        if total > LARGEST_WEIGHTS:
+            raise NotCheckedError(f"the weights hold {size(total)}, over the limit of {size(LARGEST_WEIGHTS)}")
+
+    @ReadOnce
+    def sha256(self) -> dict[str, str]:
+        """The hash of each file of the weights, by its name."""
+        self.check_size()
+        with needed("the weights cannot be read"):
+            return {path.name: sha256_of(path) for path in self.stored.files}
+
+    @ReadOnce
+    def canonical(self) -> dict[str, Tensor]:
+        """The stored tensors by their names without the prefix `bert.` and without LayerNorm's old names."""
+        return {canonical_hf_name(name): tensor for name, tensor in self.stored.tensors.items()}
+
+    @ReadOnce
+    def stored_layers(self) -> set[int]:
+        """The numbers of the layers that the weights have any tensor of."""
+        found = (re.match(r"encoder\.layer\.([0-9]{1,9})\.", name) for name in self.canonical)
+        return {int(match.group(1)) for match in found if match}
+
+    @ReadOnce
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every parameter, by our path, that the configuration calls for."""
+        depth = self.config.num_hidden_layers
+        if depth > len(self.stored.tensors):
+            raise NotCheckedError("the configuration has more layers than the weights have tensors")
+        # All layers are alike, and building a deep model, even without values, takes long.
+        model = abstract_model(self.config.replace(num_hidden_layers=1), add_pooling_layer=has_pooler(self.stored))
+        shapes = {}
+        for path, variable in parameters_of(model).items():
+            for layer in range(depth if path.startswith("encoder.layers.0.") else 1):
+                shapes[path.replace("encoder.layers.0.", f"encoder.layers.{layer}.", 1)] = variable.get_value().shape
+        return shapes
+
+    @ReadOnce
+    def pairing(self) -> tuple[Match, list[Problem]]:
+        """Which tensor fills which parameter, and what does not fit."""
+        return pair_tensors(self.stored, self.shapes, self.config.num_hidden_layers)
+
+    @ReadOnce
+    def word_table(self) -> Tensor:
+        """The table of word embeddings."""
+        self.check_size()
+        tensor = self.canonical.get(WORD_TABLE)
+        if tensor is None or len(tensor.shape) != 2 or tensor.dtype.name not in FLOATING:
+            raise NotCheckedError("the weights have no table of word embeddings")
+        return tensor
+
+    @ReadOnce
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary: the tokenizer's, with what files add to it, or else that of vocab.txt or of tokenizer.json alone."""
+        with contextlib.suppress(NotCheckedError):
+            return self.tokenizer.vocabulary
+        path = self.vocabulary_file
+        with needed("the vocabulary cannot be read"):
+            return read_vocabulary(path) if path.name == "vocab.txt" else read_tokenizer_json(path)[0]
+
+    @ReadOnce
+    def vocabulary_file(self) -> Path:
+        """The file that has the vocabulary."""
+        for name in VOCABULARY_FILES:
+            if (self.folder / name).exists():
+                return self.folder / name
+        raise NotCheckedError(NO_VOCABULARY)
+
+    @ReadOnce
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, with all its settings."""
+        if not any((self.folder / name).exists() for name in VOCABULARY_FILES):
+            raise NotCheckedError(NO_VOCABULARY)
+        with needed("the tokenizer does not load"):
+            return Tokenizer.from_folder(self.folder)
+
+    @ReadOnce
+    def statistics(self) -> dict[str, Statistics]:
+        """What the values of every floating-point tensor are like, by its canonical name."""
+        self.check_size()
+        floating = {name: tensor for name, tensor in self.canonical.items() if tensor.dtype.name in FLOATING}
+        with needed("the weights cannot be read"):
+            return {name: statistics_of(tensor.read()) for name, tensor in floating.items()}
+
+    @ReadOnce
+    def model(self) -> Bert:
+        """The model in float32."""
+        if self.unknown_keys:
+            raise NotCheckedError("the configuration has unknown keys, so that the model does not load")
+        if self.pairing[1]:
+            raise NotCheckedError("the tensors do not fit the configuration, so that the model does not load")
+        takes = COPIES * 4 * sum(math.prod(shape) for shape in self.shapes.values())
+        if takes > memory():
+            raise NotCheckedError(
+                TOO_LARGE, f"computing with it takes at least {size(takes)} of memory; this machine has {size(memory())}"
+            )
+        with needed(DOES_NOT_LOAD):
+            return load(self.folder)
+
+
+def memory() -> int:
+    """The bytes of this machine's memory; where the system does not say it, more than any."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 62
