@@ -33,7 +33,7 @@ test reference: export OPENBLAS_NUM_THREADS = 1
 # Without a network the tests that need the default checkpoint are skipped, and say so.
 test: $(VENV)/installed-test
 	-$(BIN)/minibert fetch minilm-l6
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
