@@ -136,11 +136,11 @@ class BertConfig:
         for key, accepted in FIXED_KEYS.items():
             if key in values and values[key] not in accepted:
                 raise ConfigError(f"{key} is {values[key]!r}; minibert implements {accepted[0]!r} only")
-        own = {field.name for field in dataclasses.fields(cls)} - OUR_FIELDS
+        own = file_fields()
         missing = [name for name in REQUIRED_KEYS if name not in values and name not in overrides]
         if missing:
             raise ConfigError(f"the configuration lacks {', '.join(missing)}; without it the model's shape is unknown")
-        unknown = sorted(set(values) - own - set(FIXED_KEYS) - HARMLESS_KEYS)
+        unknown = unknown_keys(values)
         if unknown:
             raise ConfigError(
                 f"the configuration has {', '.join(f'{key} = {values[key]!r}' for key in unknown)}, which minibert does "
@@ -185,6 +185,16 @@ class BertConfig:
         value = getattr(self, name)
         if not isinstance(value, str) or value not in choices:
             raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(choices)}")
+
+
+def file_fields() -> set[str]:
+    """The fields of BertConfig that a file may set."""
+    return {field.name for field in dataclasses.fields(BertConfig)} - OUR_FIELDS
+
+
+def unknown_keys(values: Iterable[str]) -> list[str]:
+    """The keys of a file that might change the numbers, for all that minibert knows, and are therefore refused."""
+    return sorted(set(values) - file_fields() - set(FIXED_KEYS) - HARMLESS_KEYS)
 
 
 # How minibert computes is the user's choice, never the file's: `dtype` there says how the weights are stored.

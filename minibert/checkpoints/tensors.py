@@ -1,5 +1,6 @@
 """Finding the weights of a checkpoint folder: one safetensors file, or shards named by an index."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -19,6 +20,11 @@ class StoredTensors:
     format: str
     files: list[Path]
     tensors: dict[str, Tensor]
+
+    @property
+    def number_of_bytes(self) -> int:
+        """What all tensors take together."""
+        return sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in self.tensors.values())
 
 
 def open_checkpoint(folder: Path) -> StoredTensors:

@@ -17,8 +17,8 @@ from minibert.numpy_bert import NumpyBert, Tap
 from minibert.verification.fitting import Adjust, dropped, one_pass_variance
 from minibert.verification.rounding import ROUNDINGS, RoundedEverywhere, RoundedProducts, Rounding
 
-EPSILONS = (1e-5, 1e-6, 1e-12)
-POSITION_OFFSETS = (1, 2)
+EPSILONS = {"epsilon_1e_5": 1e-5, "epsilon_1e_6": 1e-6, "epsilon_1e_12": 1e-12}
+POSITION_OFFSETS = {"positions_off_by_one": 1, "positions_off_by_two": 2}
 SHARE_OF_ROUNDED = 0.98
 """A number almost between two neighbours of few bits falls to either, and what is computed from it differs by as much."""
 
@@ -69,11 +69,12 @@ def candidates(oracle: NumpyBert, region: str) -> Iterator[Candidate]:
         yield from _of_layer(oracle, region)
         layer_norms = [f"{region}.attention.layer_norm", f"{region}.feed_forward.layer_norm"]
     # One LayerNorm by itself, or both of a layer.
-    for names in [[name] for name in layer_norms] + ([layer_norms] if len(layer_norms) > 1 else []):
+    places = [[name] for name in layer_norms] + ([layer_norms] if len(layer_norms) > 1 else [])
+    for names in places:
         yield from _of_layer_norm(oracle, names)
     for rounding in ROUNDINGS:
         yield from _rounded(oracle, rounding)
-    for names in [[name] for name in layer_norms] + ([layer_norms] if len(layer_norms) > 1 else []):
+    for names in places:
         yield Candidate("one_pass_variance", f"in {_listed(names)}", oracle, one_pass_variance(names))
     if region != "pooler":
         yield Candidate("dropout_left_on", f"in {region}", oracle, dropped)
@@ -98,14 +99,14 @@ def with_weights_of(oracle: NumpyBert, region: str, other: str) -> NumpyBert:
 
 
 def _of_embeddings(oracle: NumpyBert) -> Iterator[Candidate]:
-    for offset in POSITION_OFFSETS:
+    for fault, offset in POSITION_OFFSETS.items():
 
         def shifted(
             clean: NumpyBert, ids: np.ndarray, types: np.ndarray, positions: np.ndarray, tap: Tap, by: int = offset
         ) -> Any:
             return clean.embeddings(ids, types, np.minimum(positions + by, clean.config.max_position_embeddings - 1), tap)
 
-        yield Candidate(f"positions_off_by_{('one', 'two')[offset - 1]}", f"by {offset}", changed(oracle, embeddings=shifted))
+        yield Candidate(fault, f"by {offset}", changed(oracle, embeddings=shifted))
     for part in ("token_type", "position"):
 
         def rows(clean: NumpyBert, name: str, indices: np.ndarray, missing: str = f"embeddings.{part}") -> np.ndarray:
@@ -185,14 +186,10 @@ def _without_norm(clean: NumpyBert, before: np.ndarray) -> NumpyBert:
 
 
 def _of_layer_norm(oracle: NumpyBert, names: list[str]) -> Iterator[Candidate]:
-    for epsilon in EPSILONS:
+    for fault, epsilon in EPSILONS.items():
         if epsilon != oracle.config.layer_norm_eps:
             other = configured(oracle, layer_norm_eps=epsilon)
-            yield Candidate(
-                f"epsilon_{epsilon:.0e}".replace("-0", "_").replace("-", "_"),
-                f"in {_listed(names)}",
-                _norm_of(oracle, other, names),
-            )
+            yield Candidate(fault, f"in {_listed(names)}", _norm_of(oracle, other, names))
     swapped: dict[str, np.ndarray] = {}
     for name in names:
         path = NumpyBert.path(name)

@@ -7,24 +7,23 @@ from pathlib import Path
 import numpy as np
 
 from minibert.checkpoints.registry import find_weights
+from minibert.config import REQUIRED_KEYS
 from minibert.errors import TraceError
 from minibert.model.tap import data_flow_order
 from minibert.strict_json import parse_json_object
-from minibert.verification.measures import cosine, error_in_floors, error_of_each_text, largest, real_positions, ulp_distances
+from minibert.verification.measures import (
+    cosine,
+    error_in_floors,
+    error_of_each_text,
+    largest,
+    real_positions,
+    root_mean_square,
+    ulp_distances,
+)
 from minibert.verification.oracle import Model, computed_reference, oracle_of
 from minibert.verification.reference import Reference, is_reference_file
 from minibert.verification.report import Report, Row
 from minibert.verification.trace import Trace
-
-SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-)
 
 
 def compare(trace: Mapping[str, np.ndarray], reference: Reference | Trace | Model, *, model: Model | None = None) -> Report:
@@ -118,7 +117,7 @@ def _check_same_origin(trace: Trace, reference: Reference) -> None:
             f"{theirs_sha256}; record both from one checkpoint"
         )
     our_sizes, their_sizes = (_sizes(metadata) for metadata in (trace.metadata, reference.metadata))
-    for name in SIZES:
+    for name in REQUIRED_KEYS:
         if name in our_sizes and name in their_sizes and our_sizes[name] != their_sizes[name]:
             raise TraceError(
                 f"{name} is {our_sizes[name]} in the trace's configuration and {their_sizes[name]} in that of {reference.origin}"
@@ -158,7 +157,7 @@ def _compare_one(name: str, ours: np.ndarray, reference: Reference) -> Row:
         raise TraceError(f"{name} has shape {list(ours.shape)} in the trace and {list(truth.shape)} in {reference.origin}{hint}")
     real = real_positions(name, mask, truth.shape, positions)
     errors = error_of_each_text(name, ours, truth, mask, positions)
-    rms = float(np.sqrt(np.mean(np.square(truth[real]))))
+    rms = root_mean_square(truth[real])
     error = largest(errors.tolist())
     ratio = largest(error_in_floors(*text) for text in zip(errors.tolist(), reference.floor[name].tolist(), strict=True))
     worst = np.unravel_index(np.argmax(np.where(real, np.abs(ours.astype(np.float64) - truth), 0.0)), truth.shape)

@@ -15,8 +15,8 @@ from minibert.numpy_bert import NumpyBert
 from minibert.verification.candidates import Candidate, candidates, other_layers, with_weights_of
 from minibert.verification.compare import compare
 from minibert.verification.faults import FAULTS
-from minibert.verification.fitting import Step
-from minibert.verification.measures import real_positions
+from minibert.verification.fitting import Adjust, Step
+from minibert.verification.measures import real_positions, root_mean_square
 from minibert.verification.oracle import Model, computed_reference, oracle_of
 from minibert.verification.reference import Reference
 from minibert.verification.report import BUDGET
@@ -85,18 +85,18 @@ class _Examination:
         names = [name for name in trace if name in reference.truth and region_of(name) != "heads"]
         self.recorded = {name: np.asarray(trace[name]).astype(np.float64) for name in names}
         self.entering: dict[str, np.ndarray] = {}
-        hidden = self.computed("embeddings", oracle, np.zeros(0))[1]
-        for index in range(oracle.config.num_hidden_layers):
-            self.entering[f"layers.{index}"] = hidden
-            hidden = self.computed(f"layers.{index}", oracle, hidden)[1]
-        self.entering |= {"embeddings": np.zeros(0), "pooler": hidden}
+        self.clean: dict[str, dict[str, np.ndarray]] = {}
+        hidden = np.zeros(0)
+        for region in ("embeddings", *(f"layers.{index}" for index in range(oracle.config.num_hidden_layers)), "pooler"):
+            self.entering[region] = hidden
+            self.clean[region], hidden = self.computed(region, oracle, hidden)
 
     def diagnosis_of(self, first: str) -> Diagnosis:
         """The diagnosis for the first intermediate that parts."""
         region = region_of(first)
         if region == "heads":
             return Diagnosis(first, None, "No fault of a head is known here; everything before it agrees.", (), np.inf)
-        unexplained = self.residual(region, Candidate("", "", self.oracle))
+        unexplained = self.difference(region, self.clean[region])
         if unexplained <= BUDGET:
             detail = (
                 "Every step follows from what was recorded before it within the rounding of float32: none of them is wrong, "
@@ -137,8 +137,7 @@ class _Examination:
 
     def spread(self, fault: str, region: str) -> tuple[str, ...]:
         """All regions that part from what was recorded before them and that the fault explains."""
-        clean = Candidate("", "", self.oracle)
-        parting = [other for other in self.regions() if other == region or self.residual(other, clean) > BUDGET]
+        parting = [other for other in self.regions() if other == region or self.difference(other, self.clean[other]) > BUDGET]
         if FAULTS[fault].everywhere:
             return tuple(parting)
         return tuple(other for other in parting if other == region or self.explanation(other, fault) is not None)
@@ -146,10 +145,10 @@ class _Examination:
     def wrong_weights(self, first: str, region: str) -> Diagnosis | None:
         """Another layer's weights in this one: two layers in each other's place, or one of them twice."""
         for other, bert in other_layers(self.oracle, region):
-            residual = self.residual(region, Candidate("", "", bert))
+            residual = self.difference(region, self.from_recorded(region, bert))
             if residual <= BUDGET:
-                back = Candidate("", "", with_weights_of(self.oracle, other, region))
-                swapped = self.residual(other, back) <= BUDGET
+                back = with_weights_of(self.oracle, other, region)
+                swapped = self.difference(other, self.from_recorded(other, back)) <= BUDGET
                 fault = "layers_swapped" if swapped else "layer_duplicated"
                 regions = tuple(sorted((region, other), key=self.regions().index)) if swapped else (region,)
                 return Diagnosis(first, fault, f"{region} computes with the weights of {other}", regions, residual)
@@ -157,15 +156,14 @@ class _Examination:
 
     def noise(self, region: str) -> str | None:
         """The format of fewer bits whose errors have the size of those of the trace, at every name of the region."""
-        clean, _ = self.computed(region, self.oracle, self.entering[region])
+        clean = self.clean[region]
         for rounding in ROUNDINGS:
-            rounded = RoundedProducts(self.oracle, rounding.round, divide_first=True)
-            simulated, _ = self.computed(region, rounded, self.entering[region])
+            simulated = self.from_recorded(region, RoundedProducts(self.oracle, rounding.round, divide_first=True))
             sizes = []
             for name in self.names(region):
                 real = self.real(name)
-                expected = np.sqrt(np.mean(np.square((simulated[name] - clean[name])[real])))
-                found = np.sqrt(np.mean(np.square((self.recorded[name] - clean[name])[real])))
+                expected = root_mean_square((simulated[name] - clean[name])[real])
+                found = root_mean_square((self.recorded[name] - clean[name])[real])
                 if expected > 0.0:
                     sizes.append(found / expected)
             if sizes and SIZE_OF_NOISE[0] <= min(sizes) and max(sizes) <= SIZE_OF_NOISE[1]:
@@ -174,19 +172,30 @@ class _Examination:
 
     def residual(self, region: str, candidate: Candidate) -> float:
         """What a candidate leaves of the difference, in floors, at the name of the region where that is most."""
-        predicted, _ = self.computed(region, candidate.bert, self.entering[region], candidate)
+        predicted = self.from_recorded(region, candidate.bert, candidate.adjust)
+        return self.difference(region, predicted, candidate.share)
+
+    def difference(self, region: str, predicted: dict[str, np.ndarray], share: float = 1.0) -> float:
+        """How far the recorded numbers are from predicted ones, in floors, at the name of the region where that is most.
+
+        Only the given share of the numbers, those that are nearest, is looked at.
+        """
         worst = 0.0
         for name in self.names(region):
             if name not in predicted or predicted[name].shape != self.recorded[name].shape:
                 return np.inf
             floor = self.floor(name)
             errors = np.abs(predicted[name] - self.recorded[name])[self.real(name)]
-            error = float(np.quantile(errors, candidate.share)) if np.isfinite(errors).all() else np.inf
+            error = float(np.quantile(errors, share)) if np.isfinite(errors).all() else np.inf
             worst = max(worst, error / floor if floor else np.inf if error else 0.0)
         return worst
 
+    def from_recorded(self, region: str, bert: NumpyBert, adjust: Adjust | None = None) -> dict[str, np.ndarray]:
+        """Every intermediate of a region from what was recorded before it."""
+        return self.computed(region, bert, self.entering[region], adjust)[0]
+
     def computed(
-        self, region: str, bert: NumpyBert, hidden: np.ndarray, candidate: Candidate | None = None
+        self, region: str, bert: NumpyBert, hidden: np.ndarray, adjust: Adjust | None = None
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Every intermediate of a region from what was recorded before it, and what the region hands on."""
         computed: dict[str, np.ndarray] = {}
@@ -195,8 +204,8 @@ class _Examination:
         def force(name: str, value: np.ndarray) -> np.ndarray:
             recorded = self.recorded.get(name)
             if recorded is not None and recorded.shape == value.shape:
-                if candidate is not None and candidate.adjust is not None:
-                    value = candidate.adjust(Step(name, value, recorded, seen, self.oracle))
+                if adjust is not None:
+                    value = adjust(Step(name, value, recorded, seen, self.oracle))
                 computed[name] = value
                 # Garbage at padded positions must not spread: nothing real may depend on it.
                 value = np.where(np.isfinite(recorded), recorded, value)

@@ -56,6 +56,11 @@ def largest(values: Iterable[float]) -> float:
     return float(np.max(list(values)))
 
 
+def root_mean_square(values: Float[np.ndarray, "*shape"]) -> float:
+    """The size of numbers taken together."""
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
 def cosine(left: Float[np.ndarray, " values"], right: Float[np.ndarray, " values"]) -> float:
     """The cosine of the angle between two vectors; 1 for two zero vectors."""
     norms = float(np.linalg.norm(left) * np.linalg.norm(right))

@@ -18,7 +18,7 @@ from minibert.atomic_write import write_atomically
 from minibert.checkpoints.loading import load
 from minibert.errors import CheckpointError, InputError
 from minibert.model.tap import layer_output_names
-from minibert.verification.measures import error_of_each_text, largest, real_positions
+from minibert.verification.measures import error_of_each_text, largest, real_positions, root_mean_square
 from minibert.verification.oracle import oracle_of, record_numpy
 from minibert.verification.trace import Trace, record
 from minibert.verification.trace_file import versions
@@ -246,13 +246,9 @@ def _errors(setting: Setting, trace: Trace, truth: Trace) -> Column:
     for name, true in truth.items():
         max_abs_errors.append(largest(error_of_each_text(name, trace[name], true, mask).tolist()))
         real = real_positions(name, mask, true.shape)
-        error, size = (_root_mean_square(values[real]) for values in (trace[name].astype(np.float64) - true, true))
+        error, size = (root_mean_square(values[real]) for values in (trace[name].astype(np.float64) - true, true))
         relative_rms_errors.append(error / size if size else error)
     return Column(setting, tuple(max_abs_errors), tuple(relative_rms_errors))
-
-
-def _root_mean_square(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _cell(error: float) -> str:

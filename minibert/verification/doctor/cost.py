@@ -28,7 +28,7 @@ SECONDS = 1.0
 def parameters(patient: Patient) -> Finding:
     """How many parameters the encoder has, and their memory."""
     count = sum(math.prod(shape) for shape in patient.shapes.values())
-    stored = sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in patient.stored.tensors.values())
+    stored = patient.stored.number_of_bytes
     return good(
         f"{count:,}: {size(4 * count)} as float32; the file holds tensors of {size(stored)}.",
         parameters=count,

@@ -4,7 +4,6 @@ What cannot be read raises `NotCheckedError`: every check that needs it then say
 """
 
 import contextlib
-import dataclasses
 import math
 import os
 import re
@@ -18,7 +17,7 @@ from minibert.checkpoints.matching import FLOATING, Match, Problem, has_pooler, 
 from minibert.checkpoints.names import canonical_hf_name
 from minibert.checkpoints.safetensors_file import Tensor
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
-from minibert.config import FIXED_KEYS, HARMLESS_KEYS, OUR_FIELDS, BertConfig
+from minibert.config import BertConfig, unknown_keys
 from minibert.errors import CheckpointError, ConfigError, MinibertError
 from minibert.model import Bert
 from minibert.strict_json import read_json_object
@@ -112,8 +111,7 @@ class Patient:
     @ReadOnce
     def unknown_keys(self) -> list[str]:
         """The keys of the configuration that minibert does not know, for which it refuses to load the model."""
-        own = {field.name for field in dataclasses.fields(BertConfig)} - OUR_FIELDS
-        return sorted(set(self.config_values) - own - set(FIXED_KEYS) - HARMLESS_KEYS)
+        return unknown_keys(self.config_values)
 
     @ReadOnce
     def config(self) -> BertConfig:
@@ -134,7 +132,7 @@ class Patient:
 
     def check_size(self) -> None:
         """Raise NotCheckedError where the weights are too large to be read."""
-        total = sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in self.stored.tensors.values())
+        total = self.stored.number_of_bytes
         if total > LARGEST_WEIGHTS:
             raise NotCheckedError(f"the weights hold {size(total)}, over the limit of {size(LARGEST_WEIGHTS)}")
 
