@@ -33,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal of few characters shows ? for those that it lacks.
         sys.stdout.reconfigure(errors="replace")
-    parsed = parser.parse_args(arguments)
+    parsed, surplus = parser.parse_known_args(arguments)
+    if surplus:
+        # Older Pythons look for all of a command's arguments before its first option.
+        hint = "" if any(each.startswith("-") for each in surplus) else "; what is no option belongs before the options"
+        parser.error(f"unrecognized arguments: {' '.join(surplus)}{hint}")
     try:
         keep_compiled_programs()
         status = parsed.run(parsed)

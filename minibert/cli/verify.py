@@ -1,4 +1,4 @@
-"""`minibert verify`: hold a checkpoint or a trace against stored references, the NumPy BERT, transformers or another trace."""
+"""`minibert verify`: hold a checkpoint or a trace against the truth, another implementation, a trace or another checkpoint."""
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +17,12 @@ from minibert.checkpoints.tensors import open_checkpoint
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.config import DTYPES, PRECISIONS
-from minibert.errors import InputError, MinibertError, TraceError
+from minibert.errors import CheckpointError, InputError, MinibertError, TraceError
 from minibert.model import Bert
 from minibert.model.tap import layer_output_names
 from minibert.tokenizer import Tokenizer
 from minibert.verification import (
+    Diagnosis,
     Reference,
     Report,
     Trace,
@@ -50,11 +51,14 @@ TEXTS = (
 )
 """What models are run on where nothing else says it."""
 
+IMPLEMENTATIONS = ("numpy", "transformers")
+"""What else than a file or a checkpoint can be the reference."""
+
 DEVICES = ("cpu", "gpu", "tpu")
 
 
 class Outcome(NamedTuple):
-    """A comparison, and what a diagnosis needs: the trace with every name, the folder of the checkpoint, and the reference."""
+    """A comparison, and what a diagnosis needs: the trace with every name, the folder that gives the truth, and the reference."""
 
     report: Report
     trace: Callable[[], Trace]
@@ -77,7 +81,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "reference",
         nargs="?",
-        help="numpy, transformers, a trace file or a stored reference; of a trace also its checkpoint (as --against)",
+        help="numpy, transformers, a trace file, a stored reference or a checkpoint (default: what comes with the subject)",
     )
     parser.add_argument("--against", metavar="REFERENCE", help="the same, as an option")
     parser.add_argument("--device", choices=DEVICES, help="where the model runs (default: JAX's own choice)")
@@ -105,9 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     parting = next((outcome for outcome in outcomes if not outcome.report.agrees), None)
     diagnosis = None
     if parting is not None:
-        # A stored reference has its own floor; what it has not is found out with that of the NumPy BERT.
-        trace = parting.trace()
-        diagnosis = diagnose(trace, parting.folder) or diagnose(trace, parting.folder, parting.reference)
+        diagnosis = _diagnosis(parting)
         worst = replace(worst, diagnosis=None if diagnosis is None else str(diagnosis))
     if arguments.output:
         worst.save(arguments.output)
@@ -121,6 +123,14 @@ def run(arguments: argparse.Namespace) -> int:
     if diagnosis is not None:
         print(diagnosis)
     return 1
+
+
+def _diagnosis(parting: Outcome) -> Diagnosis | None:
+    trace, folder, reference = parting.trace(), parting.folder, parting.reference
+    if reference.path is None and set(trace) <= set(reference.truth):
+        return diagnose(trace, folder, reference)
+    # A stored reference has its own floor, and not every name; what it lacks is found with the floor of the NumPy BERT.
+    return diagnose(trace, folder) or diagnose(trace, folder, reference)
 
 
 def _sweep(arguments: argparse.Namespace, against: str | None) -> int:
@@ -148,15 +158,16 @@ def _of_model(arguments: argparse.Namespace, against: str | None) -> list[Outcom
             _check_weights(folder, references)
             names = layer_output_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
             return [_against_stored(model, reference, names, folder) for reference in references]
-    if against in (None, "numpy", "transformers"):
+    if against is None or not Path(against).is_file():
+        true_folder = folder if against in (None, *IMPLEMENTATIONS) else _checkpoint(str(against))
         batch = _batch(folder, arguments.text)
         trace = record(model, batch)
         theirs = None if against != "transformers" else record_transformers(load_transformers(folder), batch)
-        reference = reference_for(trace, oracle_of(folder) if theirs is None else theirs, model=folder)
-        return [Outcome(compare(trace, reference), lambda: trace, folder, reference)]
+        reference = reference_for(trace, oracle_of(true_folder) if theirs is None else theirs, model=true_folder)
+        return [Outcome(compare(trace, reference), lambda: trace, true_folder, reference)]
     if arguments.text:
         raise InputError("--text was given beside a reference that has its own inputs; leave it out")
-    path = _file(str(against))
+    path = Path(against)
     inputs = Reference.read(path).inputs if is_reference_file(path) else Trace.read(path).inputs
     trace = record(model, inputs)
     reference = reference_for(trace, path, model=folder)
@@ -175,13 +186,14 @@ def _of_trace(arguments: argparse.Namespace, against: str | None) -> list[Outcom
         if getattr(arguments, option) is not None:
             raise InputError(f"--{option} is for models that run here, and {arguments.subject} is a trace; leave it out")
     trace = Trace.read(arguments.subject)
-    is_model = against is not None and against not in ("numpy", "transformers") and not Path(against).is_file()
-    folder = resolve(str(against)) if is_model else _checkpoint_of(trace, arguments.subject)
+    is_file = against is not None and Path(against).is_file()
+    is_named = is_file or against in (None, *IMPLEMENTATIONS)
+    folder = _checkpoint_of(trace, arguments.subject) if is_named else _checkpoint(str(against))
     reference: Reference | Trace | Path | Any = oracle_of(folder)
     if against == "transformers":
         reference = record_transformers(load_transformers(folder), trace.inputs)
-    elif against not in (None, "numpy") and not is_model:
-        reference = _file(str(against))
+    elif is_file:
+        reference = Path(str(against))
     found = reference_for(trace, reference, model=folder)
     return [Outcome(compare(trace, found), lambda: trace, folder, found)]
 
@@ -205,13 +217,14 @@ def _stored(subject: str) -> list[Reference]:
         return []
 
 
-def _file(against: str) -> Path:
-    path = Path(against)
-    if not path.is_file():
+def _checkpoint(against: str) -> Path:
+    try:
+        return resolve(against)
+    except CheckpointError as problem:
         raise InputError(
-            f"{against!r} is no reference; expected numpy, transformers, or the path of a trace or of a stored reference"
-        )
-    return path
+            f"{against!r} is no reference; expected numpy, transformers, the path of a trace or of a stored reference, or a "
+            f"checkpoint, but {problem}"
+        ) from None
 
 
 def _batch(folder: Path, texts: list[str] | None) -> Mapping[str, np.ndarray]:
@@ -262,7 +275,7 @@ def _print(report: Report, outcomes: list[Outcome], *, show_all: bool) -> None:
     implementation = reference.metadata.get("implementation", "an unnamed implementation")
     truth = "float64"
     if reference.path is None:
-        truth = "its parameters in minibert's NumPy BERT, float64"
+        truth = f"the parameters of {outcomes[0].folder.name} in minibert's NumPy BERT, float64"
         implementation = "the truth" if implementation == "minibert NumpyBert" else implementation
     console().print(f"against {implementation}, {truth}; ratio: to the error of its float32, at most {BUDGET}")
     first = report.first_disagreement

@@ -31,7 +31,7 @@ class Attention(nnx.Module):
     def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
         self.config = config
         self.query = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
-        self.key = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs, partial_sums=2)
+        self.key = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
         self.value = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
         self.projection = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
         self.layer_norm = LayerNorm(config, rngs=rngs)

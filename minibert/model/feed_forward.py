@@ -21,9 +21,8 @@ class FeedForward(nnx.Module):
 
     def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
         self.config = config
-        # Halved sums where they take most off a layer's rounding error for their price: the feed-forward part and the keys.
-        self.intermediate = Dense(config.hidden_size, config.intermediate_size, config, rngs=rngs, partial_sums=2)
-        self.projection = Dense(config.intermediate_size, config.hidden_size, config, rngs=rngs, partial_sums=2)
+        self.intermediate = Dense(config.hidden_size, config.intermediate_size, config, rngs=rngs)
+        self.projection = Dense(config.intermediate_size, config.hidden_size, config, rngs=rngs)
         self.layer_norm = LayerNorm(config, rngs=rngs)
 
     def __call__(

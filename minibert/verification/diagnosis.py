@@ -13,11 +13,11 @@ import numpy as np
 
 from minibert.numpy_bert import NumpyBert
 from minibert.verification.candidates import Candidate, candidates, other_layers, with_weights_of
-from minibert.verification.compare import compare
+from minibert.verification.compare import compare, reference_for
 from minibert.verification.faults import FAULTS
 from minibert.verification.fitting import Adjust, Step
 from minibert.verification.measures import real_positions, root_mean_square
-from minibert.verification.oracle import Model, computed_reference, oracle_of
+from minibert.verification.oracle import Model, oracle_of
 from minibert.verification.reference import Reference
 from minibert.verification.report import BUDGET
 from minibert.verification.rounding import ROUNDINGS, RoundedProducts
@@ -70,7 +70,7 @@ def diagnose(trace: Trace, model: Model, reference: Reference | None = None) -> 
     """
     oracle = oracle_of(model)
     if reference is None:
-        reference = computed_reference(oracle, trace.inputs, list(trace))
+        reference = reference_for(trace, oracle)
     first = compare(trace, reference).first_disagreement
     return None if first is None else _Examination(trace, oracle, reference).diagnosis_of(first.name)
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_weights_that_the_references_were_not_recorded_from_are_refused(tiny_fol
 def test_a_folder_is_held_against_the_numpy_bert(folder: str, reference: list[str], capsys):
     assert main(["verify", folder, *reference]) == 0
     shown = capsys.readouterr().out
-    assert "against the truth, its parameters in minibert's NumPy BERT, float64" in shown
+    assert "against the truth, the parameters of checkpoint in minibert's NumPy BERT, float64" in shown
     assert f"{folder} agrees: {2 if '--text' in reference else 8} texts, 33 intermediates each" in shown
     assert "29 more intermediates are compared; --all shows them" in shown
 
@@ -141,7 +142,7 @@ def test_nan_is_named_where_it_stands_first(inputs: dict[str, np.ndarray], tmp_p
     ("arguments", "message"),
     [
         (["nowhere"], "'nowhere' is neither a folder here nor a name in the registry"),
-        ([str(GELU), "what"], "'what' is no reference; expected numpy, transformers, or the path of a trace"),
+        ([str(GELU), "what"], "'what' is no reference; expected numpy, transformers, the path of a trace"),
         ([str(GELU), "numpy", "--against", "numpy"], "the reference was given twice"),
         ([str(REFERENCE)], "reference.safetensors is no trace: it holds no tensor inputs.input_ids"),
         ([str(GELU), str(REFERENCE), "--text", "a"], "--text was given beside a reference that has its own inputs"),
@@ -170,3 +171,25 @@ def test_a_trace_that_does_not_name_its_checkpoint_needs_one(trace: str, capsys)
 def test_options_for_models_are_refused_for_traces(trace: str, option: list[str], capsys):
     assert main(["verify", trace, *option]) == 2
     assert f"{option[0]} is for models that run here" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_held_against_another_one(folder: str, tmp_path: Path, capsys):
+    shutil.copytree(folder, tmp_path / "other")
+    assert main(["verify", folder, str(tmp_path / "other")]) == 0
+    assert "the parameters of other in minibert's NumPy BERT" in capsys.readouterr().out
+    configuration = json.loads((tmp_path / "other" / "config.json").read_text())
+    (tmp_path / "other" / "config.json").write_text(json.dumps(configuration | {"hidden_act": "relu"}))
+    assert main(["verify", folder, str(tmp_path / "other")]) == 1
+    assert "parts first at layers.0.feed_forward.activation" in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_other_sizes_is_refused(folder: str, capsys):
+    assert main(["verify", folder, str(GELU.parent / "silu")]) == 2
+    assert "hidden_size is 24 in the trace's configuration and 18 in that of the checkpoint that gives" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="newer Pythons find arguments behind options")
+def test_an_argument_behind_the_options_is_refused_with_a_hint(capsys):
+    with pytest.raises(SystemExit):
+        main(["verify", str(GELU), "--dtype", "float32", "numpy"])
+    assert "unrecognized arguments: numpy; what is no option belongs before the options" in capsys.readouterr().err

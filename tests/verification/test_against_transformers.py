@@ -6,6 +6,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from torch_floor import random_batch, random_bert
 
 from minibert import Bert, load, record
 from minibert.verification import stored_references
@@ -67,35 +68,12 @@ def test_over_all_512_positions_no_error_is_beyond_the_budget_of_one_run(minilm:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_random_model_gives_transformers_last_hidden_state(tmp_path: Path, seed: int):
     import torch
-    from transformers import BertConfig, BertModel
 
     random = np.random.default_rng(seed)
-    heads = int(random.integers(1, 6))
     tokens = int(random.integers(1, 12))
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=int(random.integers(5, 60)),
-        hidden_size=heads * int(random.integers(2, 9)),
-        num_hidden_layers=int(random.integers(1, 4)),
-        num_attention_heads=heads,
-        intermediate_size=int(random.integers(1, 50)),
-        hidden_act=str(random.choice(["gelu", "gelu_new", "relu", "silu"])),
-        max_position_embeddings=int(random.integers(tokens, 20)),
-        type_vocab_size=int(random.integers(1, 4)),
-        layer_norm_eps=float(random.choice([1e-12, 1e-5])),
-        initializer_range=0.3,
-    )
-    theirs = BertModel(config).eval()
-    for parameter in theirs.parameters():
-        if parameter.ndim == 1:
-            parameter.data += 0.3 * torch.randn_like(parameter)
+    theirs = random_bert(seed, random, tokens)
     theirs.save_pretrained(tmp_path)
-    shape = (int(random.integers(1, 5)), tokens)
-    batch = {
-        "input_ids": random.integers(0, config.vocab_size, shape),
-        "attention_mask": (np.arange(tokens) < random.integers(1, tokens + 1, (shape[0], 1))).astype(int),
-        "token_type_ids": random.integers(0, config.type_vocab_size, shape),
-    }
+    batch = random_batch(theirs, random, int(random.integers(1, 5)), tokens)
     with torch.no_grad():
         expected = theirs(**{name: torch.tensor(array) for name, array in batch.items()})
     output = load(tmp_path)(**batch)
