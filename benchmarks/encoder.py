@@ -10,12 +10,8 @@ Also measured: both libraries' bare float32 product rates, compile time, and the
 
 import argparse
 import json
-import platform
-import random
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 import transformers
+from paired import in_turn, paired_ratio, processor, seconds
 from transformers import BertConfig, BertModel
 
 import minibert
@@ -32,43 +29,6 @@ from minibert.model import Bert
 from minibert.model.inputs import check_inputs
 
 CASES = {"MiniLM": (32, 32), "BERT-base shape": (8, 128)}
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
-def in_turn(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender in each round; the order is shuffled every round, two rounds of warm-up are dropped."""
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
-    order = list(contenders)
-    for number in range(rounds + 2):
-        random.shuffle(order)
-        for name in order:
-            duration = seconds(contenders[name])
-            if number >= 2:
-                taken[name].append(duration)
-    return taken
-
-
-def paired_ratio(theirs: list[float], ours: list[float]) -> str:
-    ratios = sorted(their / our for their, our in zip(theirs, ours, strict=True))
-    low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
-    return f"{statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})"
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = dict(line.split(":", 1) for line in lines if ":" in line)
-    facts = {name.strip(): value.strip() for name, value in facts.items()}
-    wide = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_tile") if flag in facts.get("flags", "").split()]
-    family = f"family {facts.get('cpu family', '?')} model {facts.get('model', '?')}"
-    return f"{facts.get('model name', platform.machine())}, {family}, {', '.join(wide)}"
 
 
 def product_rates(rounds: int) -> None:

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from paired import spread
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertTokenizer
 
@@ -241,12 +242,6 @@ def compare(name: str, texts: list[str], tokenizer: Tokenizer, vocabulary: Path,
         for stage in stages:
             columns = [f"{peer} {spread(ratios[stage, peer])}" for peer in peers]
             print(f"  {output:8}{stage:9} {statistics.median(rates[stage]):5.1f} MB/s   " + "   ".join(columns))
-
-
-def spread(values: list[float]) -> str:
-    ordered = sorted(values)
-    low, high = ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
-    return f"{statistics.median(ordered):.2f} ({low:.2f} to {high:.2f})"
 
 
 def one_question(tokenizer: Tokenizer, vocabulary: Path) -> None:
