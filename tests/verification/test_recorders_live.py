@@ -396,3 +396,16 @@ def test_a_fault_in_the_pages_implementation_is_found_where_it_is(page: dict[str
     reference = next(reference for reference in stored_references("minilm-l6") if reference.path.stem == "single")
     report = compare(record_by_mapping(model, reference.inputs, page["mapping"]), reference)
     assert report.first_disagreement.name == "layers.3.feed_forward.activation"
+
+
+def test_a_checkpoint_is_loaded_by_its_name_or_folder(minilm_folder: Path):
+    assert load_transformers("minilm-l6").config.num_hidden_layers == 6
+    assert load_transformers(str(TINY / "gelu")).config.hidden_size == 24
+
+
+@pytest.mark.parametrize(
+    ("option", "message"), [({"attention": "what"}, "with attention 'what'"), ({"dtype": "int8"}, "dtype is 'int8'")]
+)
+def test_an_attention_or_dtype_that_does_not_exist_is_one_sentence(option: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        load_transformers(TINY / "gelu", **option)

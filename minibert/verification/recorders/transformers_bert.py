@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minibert.checkpoints.loading import read_blueprint
-from minibert.config import BertConfig
+from minibert.checkpoints.registry import resolve
+from minibert.config import DTYPES, BertConfig
 from minibert.errors import ConfigError, InputError, TraceError
 from minibert.model.tap import intermediate_names
 from minibert.verification.recorders.arrays import checked_batch, dtype_name, numpy_copy
@@ -69,16 +70,16 @@ def record_transformers(model: "nn.Module", batch: Mapping[str, Any], names: Seq
     return Trace(values, inputs, _metadata(model, bert, dtype_name(table), table.device.type))
 
 
-def load_transformers(folder: Path, attention: str = "eager", dtype: str = "float32") -> "BertModel":
-    """transformers' BertModel with the weights in a checkpoint folder, all of which must be there.
+def load_transformers(name_or_path: str | Path, attention: str = "eager", dtype: str = "float32") -> "BertModel":
+    """transformers' BertModel with the weights of a checkpoint, all of which must be there.
 
     Args:
-        folder: with config.json and safetensors weights.
+        name_or_path: as `minibert.load` takes it.
         attention: `eager` or `sdpa`, or another that transformers knows.
-        dtype: of weights and arithmetic, a name of torch's.
+        dtype: of weights and arithmetic, one of minibert's.
 
     Raises:
-        InputError: torch or transformers is not installed.
+        InputError: torch or transformers is not installed, or an attention or dtype that they do not have.
         CheckpointError, ConfigError: a checkpoint that `minibert.load` does not take either.
     """
     try:
@@ -86,6 +87,9 @@ def load_transformers(folder: Path, attention: str = "eager", dtype: str = "floa
         import transformers
     except ImportError as problem:
         raise InputError(f"{problem.name} is not installed; run: pip install 'minibert[reference]'") from None
+    if dtype not in DTYPES:
+        raise InputError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}")
+    folder = resolve(name_or_path)
     # Before transformers, which fills what is missing with random numbers, sees the folder.
     blueprint = read_blueprint(folder)
     messages = transformers.utils.logging
@@ -99,6 +103,8 @@ def load_transformers(folder: Path, attention: str = "eager", dtype: str = "floa
             add_pooling_layer=blueprint.model.pooler is not None,
             local_files_only=True,
         )
+    except (ValueError, ImportError) as problem:
+        raise InputError(f"transformers does not load {folder} with attention {attention!r}: {problem}") from None
     finally:
         if shows_progress:
             messages.enable_progress_bar()
