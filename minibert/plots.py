@@ -3,9 +3,9 @@
 import contextlib
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from minibert.atomic_write import write_atomically
 from minibert.errors import InputError
@@ -13,55 +13,66 @@ from minibert.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from minibert.verification.sweep import Sweep
-
 # Okabe and Ito's colours, which people who confuse red and green tell apart too: one for each dtype of the products.
 COLOURS = {"float64": "#000000", "float32": "#0072B2", "bfloat16": "#D55E00", "float16": "#009E73"}
 MARKERS = "osD^v<>h"
 
 
-def error_growth(sweep: "Sweep") -> "Figure":
-    """The error over the depth of the model, on a logarithmic scale: a line for each setting of a precision sweep.
+class ErrorLine(NamedTuple):
+    """One way of computing, and its error at every intermediate."""
 
-    The error is `relative_rms_error`, which has no unit. Colours are those of the dtype of the products; dashes say that the
-    weights, too, have fewer bits than float32. An error that is zero, infinite or NaN has no point.
+    label: str
+    dtype: str
+    """Of the products: one of minibert's dtypes, which has a colour of its own."""
+    is_dashed: bool
+    errors: Sequence[float]
+    """Root mean squares of the error over those of the truth, without a unit; zero, infinity and NaN have no point."""
+
+
+def error_growth(names: Sequence[str], lines: Sequence[ErrorLine], title: str, notes: Sequence[str] = ()) -> "Figure":
+    """The error over the depth of a model, on a logarithmic scale: a line for each way of computing.
+
+    Args:
+        names: the intermediates, in the order of computation.
+        lines: each with as many errors.
+        title: above the chart.
+        notes: below it, a line or more each.
 
     Raises InputError where matplotlib is missing.
     """
     with _matplotlib_needed():
         from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(min(6.5 + 0.4 * len(sweep.names), 20.0), 6.5), layout="constrained", dpi=150)
+    figure = Figure(figsize=(min(6.5 + 0.4 * len(names), 20.0), 6.5), layout="constrained", dpi=150)
     axes = figure.add_subplot()
-    lines = []
-    for place, column in enumerate(sweep.columns):
-        heights = [error if math.isfinite(error) and error > 0.0 else math.nan for error in column.relative_rms_error]
+    drawn = []
+    for place, line in enumerate(lines):
+        heights = [error if math.isfinite(error) and error > 0.0 else math.nan for error in line.errors]
         last = next((height for height in reversed(heights) if not math.isnan(height)), None)
-        (line,) = axes.plot(
-            range(len(sweep.names)),
+        (curve,) = axes.plot(
+            range(len(names)),
             heights,
-            label=column.setting.name + (" (no points)" if last is None else ""),
-            color=COLOURS[column.setting.dtype],
-            linestyle="--" if column.setting.param_dtype in ("bfloat16", "float16") else "-",
+            label=line.label + (" (no points)" if last is None else ""),
+            color=COLOURS[line.dtype],
+            linestyle="--" if line.is_dashed else "-",
             linewidth=1.2,
             marker=MARKERS[place % len(MARKERS)],
             # Hollow, and each smaller than the one before: of lines that lie on each other all stay visible.
-            markersize=12.0 - 6.0 * place / len(sweep.columns),
+            markersize=12.0 - 6.0 * place / len(lines),
             markerfacecolor="none",
         )
-        lines.append((last or 0.0, line))
+        drawn.append((last or 0.0, curve))
     axes.set_yscale("log")
     axes.set_ylabel("RMS of the error / RMS of the truth (no unit)")
     axes.set_xlabel("intermediate, in the order of computation")
-    axes.set_xticks(range(len(sweep.names)), sweep.names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.grid(alpha=0.3)
-    figure.suptitle(_folded(sweep.title), fontsize=11)
+    figure.suptitle(_folded(title), fontsize=11)
     # In the order in which the lines end, so that the eye finds them.
-    handles = [line for _, line in sorted(lines, key=lambda pair: pair[0], reverse=True)]
+    handles = [curve for _, curve in sorted(drawn, key=lambda pair: pair[0], reverse=True)]
     figure.legend(handles=handles, loc="outside right center", frameon=False)
-    if sweep.notes:
-        notes = "\n".join(map(_folded, sweep.notes))
-        figure.supxlabel(notes, fontsize=8, x=0.01, horizontalalignment="left")
+    if notes:
+        figure.supxlabel("\n".join(map(_folded, notes)), fontsize=8, x=0.01, horizontalalignment="left")
     return figure
 
 

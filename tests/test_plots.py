@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minibert import InputError
-from minibert.plots import error_growth, save_figure
+from minibert.plots import save_figure
 from minibert.verification.sweep import SETTINGS, Column, Sweep
 
 NAMES = ("embeddings.output", "layers.0.output", "layers.1.output", "pooler.output")
@@ -30,7 +30,7 @@ def all_settings() -> Sweep:
 
 @needs_matplotlib
 def test_every_setting_is_a_line_over_the_names_on_a_logarithmic_scale():
-    figure = error_growth(a_sweep((1e-16, 2e-16, 3e-16, 4e-16), (1e-7, 2e-7, 3e-7, 4e-7)))
+    figure = a_sweep((1e-16, 2e-16, 3e-16, 4e-16), (1e-7, 2e-7, 3e-7, 4e-7)).figure()
     (axes,) = figure.axes
     assert [list(line.get_ydata()) for line in axes.get_lines()] == [[1e-16, 2e-16, 3e-16, 4e-16], [1e-7, 2e-7, 3e-7, 4e-7]]
     assert [label.get_text() for label in axes.get_xticklabels()] == list(NAMES)
@@ -39,7 +39,7 @@ def test_every_setting_is_a_line_over_the_names_on_a_logarithmic_scale():
 
 @needs_matplotlib
 def test_the_axes_say_what_they_show_and_in_which_unit():
-    figure = error_growth(all_settings())
+    figure = all_settings().figure()
     assert figure.axes[0].get_ylabel() == "RMS of the error / RMS of the truth (no unit)"
     assert figure.axes[0].get_xlabel() == "intermediate, in the order of computation"
     assert figure.get_suptitle() == "tiny on cpu against NumPy in float64 (texts: 2, tokens: 6)"
@@ -47,7 +47,7 @@ def test_the_axes_say_what_they_show_and_in_which_unit():
 
 @needs_matplotlib
 def test_lines_that_lie_on_each_other_can_be_told_apart():
-    lines = error_growth(all_settings()).axes[0].get_lines()
+    lines = all_settings().figure().axes[0].get_lines()
     assert len({line.get_marker() for line in lines}) == len(SETTINGS)
     sizes = [line.get_markersize() for line in lines]
     assert sizes == sorted(set(sizes), reverse=True)
@@ -56,14 +56,14 @@ def test_lines_that_lie_on_each_other_can_be_told_apart():
 
 @needs_matplotlib
 def test_the_legend_names_the_settings_in_the_order_in_which_their_lines_end():
-    figure = error_growth(a_sweep((9.0, 9.0, 9.0, 1e-9), (1e-5, 1e-5, 1e-5, math.nan), (1.0, 1.0, 1.0, 1e-7)))
+    figure = a_sweep((9.0, 9.0, 9.0, 1e-9), (1e-5, 1e-5, 1e-5, math.nan), (1.0, 1.0, 1.0, 1e-7)).figure()
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["float32 highest", "float32 high", "float64"]
 
 
 @needs_matplotlib
 def test_what_a_logarithm_cannot_show_has_no_point():
-    (line,) = error_growth(a_sweep((0.0, 1e-3, math.inf, math.nan))).axes[0].get_lines()
+    (line,) = a_sweep((0.0, 1e-3, math.inf, math.nan)).figure().axes[0].get_lines()
     np.testing.assert_array_equal(line.get_ydata(), [math.nan, 1e-3, math.nan, math.nan])
 
 
@@ -71,14 +71,14 @@ def test_what_a_logarithm_cannot_show_has_no_point():
 def test_a_setting_without_any_point_is_said_to_have_none(tmp_path: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = error_growth(a_sweep((math.nan,) * 4))
+        figure = a_sweep((math.nan,) * 4).figure()
         save_figure(figure, tmp_path / "chart.png")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["float64 (no points)"]
 
 
 @needs_matplotlib
 def test_the_notes_stand_below():
-    assert error_growth(a_sweep((1.0,) * 4, notes=("One.", "Two."))).get_supxlabel() == "One.\nTwo."
+    assert a_sweep((1.0,) * 4, notes=("One.", "Two.")).figure().get_supxlabel() == "One.\nTwo."
 
 
 @needs_matplotlib
@@ -91,14 +91,14 @@ def test_a_sweep_is_drawn_by_the_ending_of_the_path(tmp_path: Path, ending: str)
 @needs_matplotlib
 def test_another_ending_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"chart.txt ends in '.txt'; a figure is written as .*\.png"):
-        save_figure(error_growth(all_settings()), tmp_path / "chart.txt")
+        save_figure(all_settings().figure(), tmp_path / "chart.txt")
     assert list(tmp_path.iterdir()) == []
 
 
 @needs_matplotlib
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="cannot be written"):
-        save_figure(error_growth(all_settings()), tmp_path / "absent" / "chart.png")
+        save_figure(all_settings().figure(), tmp_path / "absent" / "chart.png")
 
 
 def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

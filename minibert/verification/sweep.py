@@ -18,12 +18,14 @@ from minibert.atomic_write import write_atomically
 from minibert.checkpoints.loading import load
 from minibert.errors import CheckpointError, InputError
 from minibert.model.tap import layer_output_names
+from minibert.plots import ErrorLine, error_growth, save_figure
 from minibert.verification.measures import error_of_each_text, largest, real_positions, root_mean_square
 from minibert.verification.oracle import oracle_of, record_numpy
 from minibert.verification.trace import Trace, record
 from minibert.verification.trace_file import versions
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
 
@@ -132,14 +134,28 @@ class Sweep:
         forms = {".json": self.to_json, ".csv": self.to_csv}
         pictures = (".png", ".svg", ".pdf")
         if path.suffix in pictures:
-            from minibert.plots import error_growth, save_figure
-
-            save_figure(error_growth(self), path)
+            save_figure(self.figure(), path)
             return
         if path.suffix not in forms:
             raise InputError(f"{path} ends in {path.suffix!r}; a sweep is written as {', '.join([*forms, *pictures])}")
         with write_atomically(path) as file:
             file.write(forms[path.suffix]().encode())
+
+    def figure(self) -> "Figure":
+        """The growth of the error as a chart; dashes say that the weights, too, have fewer bits than float32.
+
+        Raises InputError where matplotlib is missing.
+        """
+        lines = [
+            ErrorLine(
+                column.setting.name,
+                column.setting.dtype,
+                column.setting.param_dtype in ("bfloat16", "float16"),
+                column.relative_rms_error,
+            )
+            for column in self.columns
+        ]
+        return error_growth(self.names, lines, self.title, self.notes)
 
     def to_json(self) -> str:
         """Everything in the sweep; numbers that JSON has not, infinity and NaN, are null."""
