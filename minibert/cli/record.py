@@ -3,7 +3,6 @@
 import argparse
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from minibert.checkpoints.integrity import sha256_of
 from minibert.checkpoints.loading import load, read_blueprint
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.tensors import open_checkpoint
-from minibert.cli.texts import add_texts, texts_given
+from minibert.cli.texts import add_texts, texts_given, tokenized
 from minibert.config import DTYPES, BertConfig
 from minibert.errors import InputError
 from minibert.model.tap import intermediate_names
-from minibert.tokenizer import Tokenizer
 from minibert.verification import Trace, load_transformers, record, record_numpy, record_transformers
 from minibert.verification.trace import check_names
 
@@ -75,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = resolve(arguments.name)
     blueprint = read_blueprint(folder)
     known = intermediate_names(blueprint.config.num_hidden_layers, pooler=blueprint.model.pooler is not None)
-    batch = _tokenized(folder, texts, blueprint.config)
+    batch = tokenized(folder, texts, blueprint.config)
     patterns = [pattern for given in arguments.names for pattern in given.split(",")]
     if arguments.implementation == "numpy":
         # Which heads it has, it alone knows, and it computes them all.
@@ -97,18 +95,6 @@ def run(arguments: argparse.Namespace) -> int:
     trace.save(output)
     _print(trace, output)
     return 0
-
-
-def _tokenized(folder: Path, texts: Sequence[str], config: BertConfig) -> dict[str, np.ndarray]:
-    """The texts as one batch, cut where the model ends."""
-    tokenizer = Tokenizer.from_folder(folder)
-    longest = min(tokenizer.model_max_length or config.max_position_embeddings, config.max_position_embeddings)
-    batch = tokenizer(texts, truncation=True, max_length=longest)
-    full = np.flatnonzero(batch["attention_mask"].sum(axis=1) == longest)
-    cut = sum(len(tokenizer.encode(texts[int(place)])) > longest for place in full)
-    if cut:
-        print(f"warning: {cut} of {len(texts)} texts were cut at {longest} tokens", file=sys.stderr)
-    return batch
 
 
 def _chosen(patterns: Sequence[str], known: list[str], formed: list[str] | None = None) -> list[str]:

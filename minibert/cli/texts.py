@@ -1,4 +1,4 @@
-"""The texts that a command is given: on the command line, a line each in files, or on standard input."""
+"""The texts that a command is given: on the command line, a line each in files, or on standard input; and their ids."""
 
 import argparse
 import os
@@ -6,8 +6,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
+import numpy as np
+
+from minibert.config import BertConfig
 from minibert.errors import InputError
+from minibert.tokenizer import Tokenizer
 
 LONGEST_LINE = 1 << 26
 """In bytes: a file without line ends, /dev/zero for one, must not fill the memory."""
@@ -45,6 +50,18 @@ def texts_given(texts: Sequence[str], files: Sequence[str], purpose: str) -> Ite
     if files:
         return _lines_of_files(files)
     return _lines_of_standard_input() if "-" in texts else iter(texts)
+
+
+def tokenized(folder: Path, texts: Sequence[str], config: BertConfig) -> dict[str, np.ndarray]:
+    """The texts as one batch, cut where the model ends, which standard error then says. Raises TokenizerError as `Tokenizer`."""
+    tokenizer = Tokenizer.from_folder(folder)
+    longest = min(tokenizer.model_max_length or config.max_position_embeddings, config.max_position_embeddings)
+    batch = tokenizer(texts, truncation=True, max_length=longest)
+    full = np.flatnonzero(batch["attention_mask"].sum(axis=1) == longest)
+    cut = sum(len(tokenizer.encode(texts[int(place)])) > longest for place in full)
+    if cut:
+        print(f"warning: {cut} of {len(texts)} texts were cut at {longest} tokens", file=sys.stderr)
+    return batch
 
 
 def _lines_of_standard_input() -> Iterator[str]:

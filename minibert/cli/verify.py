@@ -16,7 +16,8 @@ from minibert.checkpoints.registry import find_weights, lookup, resolve
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
-from minibert.config import DTYPES, PRECISIONS
+from minibert.cli.texts import tokenized
+from minibert.config import DTYPES, PRECISIONS, BertConfig
 from minibert.errors import CheckpointError, InputError, MinibertError, TraceError
 from minibert.model import Bert
 from minibert.model.tap import layer_output_names
@@ -37,19 +38,8 @@ from minibert.verification import (
 from minibert.verification.compare import reference_for
 from minibert.verification.reference import is_reference_file
 from minibert.verification.report import BUDGET, worst_of
+from minibert.verification.sample_texts import sample_batch
 from minibert.verification.sweep import precision_sweep
-
-TEXTS = (
-    "The bank raised rates.",
-    "A river bank.",
-    ("Who wrote it?", "She did, in 1843."),
-    "Crème brûlée, naïve 東京 🙂",
-    "No!",
-    "It took them nine years to find out why the numbers differed in the fourth decimal place.",
-    "[MASK] is the capital of France.",
-    "",
-)
-"""What models are run on where nothing else says it."""
 
 IMPLEMENTATIONS = ("numpy", "transformers")
 """What else than a file or a checkpoint can be the reference."""
@@ -140,7 +130,7 @@ def _sweep(arguments: argparse.Namespace, against: str | None) -> int:
     if against is not None:
         raise InputError("a reference was given beside --sweep, which measures against the NumPy BERT; leave it out")
     folder = resolve(arguments.subject)
-    sweep = precision_sweep(folder, _batch(folder, arguments.text))
+    sweep = precision_sweep(folder, _batch(folder, BertConfig.read(folder), arguments.text))
     if arguments.output:
         sweep.save(arguments.output)
     console().print(sweep)
@@ -160,7 +150,7 @@ def _of_model(arguments: argparse.Namespace, against: str | None) -> list[Outcom
             return [_against_stored(model, reference, names, folder) for reference in references]
     if against is None or not Path(against).is_file():
         true_folder = folder if against in (None, *IMPLEMENTATIONS) else _checkpoint(str(against))
-        batch = _batch(folder, arguments.text)
+        batch = _batch(folder, model.config, arguments.text)
         trace = record(model, batch)
         theirs = None if against != "transformers" else record_transformers(load_transformers(folder), batch)
         reference = reference_for(trace, oracle_of(true_folder) if theirs is None else theirs, model=true_folder)
@@ -227,20 +217,10 @@ def _checkpoint(against: str) -> Path:
         ) from None
 
 
-def _batch(folder: Path, texts: list[str] | None) -> Mapping[str, np.ndarray]:
-    """The texts as one batch, single ones and pairs, cut where the model ends."""
-    tokenizer = Tokenizer.from_folder(folder)
-    pairs = [(text, None) if isinstance(text, str) else text for text in (texts or TEXTS)]
-    rows = [
-        tokenizer(first, second, truncation=tokenizer.model_max_length is not None, return_tensors=None)
-        for first, second in pairs
-    ]
-    width = max(len(row["input_ids"][0]) for row in rows)
-    padding = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0, "token_type_ids": 0}
-    return {
-        name: np.array([row[name][0] + [value] * (width - len(row[name][0])) for row in rows], np.int32)
-        for name, value in padding.items()
-    }
+def _batch(folder: Path, config: BertConfig, texts: list[str] | None) -> Mapping[str, np.ndarray]:
+    if texts:
+        return tokenized(folder, texts, config)
+    return sample_batch(Tokenizer.from_folder(folder), config)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def test_a_folder_is_held_against_the_numpy_bert(folder: str, reference: list[st
     assert main(["verify", folder, *reference]) == 0
     shown = capsys.readouterr().out
     assert "against the truth, the parameters of checkpoint in minibert's NumPy BERT, float64" in shown
-    assert f"{folder} agrees: {2 if '--text' in reference else 8} texts, 33 intermediates each" in shown
+    assert f"{folder} agrees: {2 if '--text' in reference else 12} texts, 33 intermediates each" in shown
     assert "29 more intermediates are compared; --all shows them" in shown
 
 

@@ -25,11 +25,11 @@ from sick_checkpoints import (
 from minibert import CheckpointError, load
 from minibert.strict_json import parse_json_object
 from minibert.verification.doctor import Checkup, Finding, Row, examine
-from minibert.verification.doctor.agreement import PAIR, TEXTS
 from minibert.verification.doctor.examination import CHECKS, Check, finding_of
 from minibert.verification.doctor.patient import NotCheckedError, Patient
 from minibert.verification.doctor.tensor_statistics import PIECE, statistics_of
 from minibert.verification.faults import FAULTS, plant
+from minibert.verification.sample_texts import PAIR, TEXTS
 
 
 @pytest.fixture

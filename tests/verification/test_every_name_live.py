@@ -12,10 +12,10 @@ from torch_floor import floor_over_orders, random_batch, random_bert
 from minibert import Bert, load, record
 from minibert.model.tap import intermediate_names
 from minibert.verification import load_transformers, record_transformers
-from minibert.verification.doctor.agreement import TEXTS
 from minibert.verification.measures import error_of_each_text, root_mean_square
 from minibert.verification.oracle import FLOAT64_BUDGET
 from minibert.verification.report import BUDGET
+from minibert.verification.sample_texts import sample_batch
 from minibert.verification.trace import Recorder
 
 pytestmark = pytest.mark.reference
@@ -80,8 +80,8 @@ def test_every_name_of_a_random_model_is_within_torchs_own_floor(tmp_path: Path,
 
 
 def test_every_name_of_the_trained_model_is_within_torchs_own_floor(minilm_folder: Path, minilm_tokenizer):
-    batch = dict(minilm_tokenizer(list(TEXTS), padding=True))
-    assert_within_the_floor(minilm_folder, load_transformers(minilm_folder), batch)
+    theirs = load_transformers(minilm_folder)
+    assert_within_the_floor(minilm_folder, theirs, sample_batch(minilm_tokenizer, load(minilm_folder).config))
 
 
 def test_another_order_of_features_is_the_same_function(tmp_path: Path):

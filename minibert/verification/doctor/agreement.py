@@ -16,25 +16,8 @@ from minibert.verification.measures import real_positions
 from minibert.verification.oracle import computed_reference, oracle_of
 from minibert.verification.reference import Reference
 from minibert.verification.report import BUDGET
+from minibert.verification.sample_texts import LONGEST_ROW, PAIR, TEXTS, sample_batch
 from minibert.verification.trace import record
-
-TEXTS = (
-    "The bank raised its rates on Monday.",
-    "Hi!",
-    "unbelievable",
-    "",
-    "Nobody who had seen the river in the dry months would have believed how far it could rise in a single night, and so the "
-    "people of the lower town slept, as they always had.",
-    "Ångström's naïve café served crème brûlée in São Paulo.",
-    "東京は日本の首都です。北京是中国的首都。",
-    "Привет, мир! שלום עולם مرحبا بالعالم",
-    "So happy 😀🎉 👩‍👩‍👧",
-    "3.14159 × 2 = 6.28318; write to someone@example.org",
-    "Paris is the [MASK] of France. [SEP] [UNK]",
-)
-PAIR = ("Who wrote it?", "Nobody knows.")
-LONGEST_ROW = 32
-"""Tokens: longer texts are cut, for the cost of a dozen grows with the longest."""
 
 MOST_VALUES = 1 << 27
 """Of all intermediates together: they lie in memory four times. Above it only the outputs of layers are compared."""
@@ -121,7 +104,7 @@ def _batch(patient: Patient) -> tuple[dict[str, np.ndarray], Tokenizer | None]:
     config = patient.config
     try:
         tokenizer = patient.tokenizer
-        return _tokenized(tokenizer, config), tokenizer
+        return sample_batch(tokenizer, config), tokenizer
     except (NotCheckedError, TokenizerError):
         random = np.random.default_rng(0)
         shape = len(TEXTS) + 1, min(LONGEST_ROW // 2, config.max_position_embeddings)
@@ -132,19 +115,6 @@ def _batch(patient: Patient) -> tuple[dict[str, np.ndarray], Tokenizer | None]:
             "token_type_ids": random.integers(0, config.type_vocab_size, shape, dtype=np.int32),
             "attention_mask": (np.arange(shape[1]) < lengths[:, None]).astype(np.int32),
         }, None
-
-
-def _tokenized(tokenizer: Tokenizer, config: BertConfig) -> dict[str, np.ndarray]:
-    longest = min(LONGEST_ROW, config.max_position_embeddings, tokenizer.model_max_length or LONGEST_ROW)
-    batches = [
-        tokenizer(given, truncation=True, max_length=longest, padding="max_length", padding_side="right")
-        for given in (list(TEXTS), [PAIR])
-    ]
-    batch = {name: np.concatenate([one[name] for one in batches]) for name in batches[0]}
-    # A model with a single token type takes no pairs: it sees both texts as one.
-    batch["token_type_ids"] = np.minimum(batch["token_type_ids"], config.type_vocab_size - 1)
-    width = int(batch["attention_mask"].sum(axis=1).max())
-    return {name: array[:, :width] for name, array in batch.items()}
 
 
 def _values(config: BertConfig, rows: int, tokens: int) -> int:
