@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from minibert.atomic_write import write_atomically
 from minibert.errors import TraceError
+from minibert.printable import printable_json
 from minibert.verification.measures import largest
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ class Report:
 
     def to_json(self) -> str:
         """Everything in the report, as strict JSON: the numbers that it has not, infinity and NaN, are null."""
-        rows = [_finite(dataclasses.asdict(row)) | {"agrees": row.agrees} for row in self.rows]
+        rows = [dataclasses.asdict(row) | {"agrees": row.agrees} for row in self.rows]
         whole = {"verdict": self.verdict, "agrees": self.agrees, "budget": BUDGET, "rows": rows}
         whole |= {"missing": self.missing, "notes": self.notes, "diagnosis": self.diagnosis}
-        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return printable_json(whole)
 
     def to_csv(self) -> str:
         """The rows under a line of names, for the module csv: numbers as Python's `float` reads them, nan and inf too.
@@ -185,7 +185,3 @@ def worst_of(reports: Sequence[Report]) -> Report:
     missing = dict.fromkeys(name for report in reports for name in report.missing)
     notes = dict.fromkeys(note for report in reports for note in report.notes)
     return Report(tuple(rows), tuple(missing), tuple(notes))
-
-
-def _finite(values: dict[str, object]) -> dict[str, object]:
-    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()}

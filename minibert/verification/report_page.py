@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from minibert.printable import printable
 from minibert.verification.report import BUDGET, Report, Row, place_of
 
 CHARACTER = 6.8
@@ -70,7 +71,7 @@ def document(title: str, body: str, style: str = "") -> str:
 
 def escaped(text: str) -> str:
     """`text` as an HTML page may hold it: markup escaped, and � for the control characters and surrogates that none may."""
-    return html.escape(re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\N{REPLACEMENT CHARACTER}", text))
+    return html.escape(printable(text))
 
 
 def _verdict(report: Report) -> str:

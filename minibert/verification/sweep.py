@@ -19,6 +19,7 @@ from minibert.checkpoints.loading import load
 from minibert.errors import CheckpointError, InputError
 from minibert.model.tap import layer_output_names
 from minibert.plots import ErrorLine, error_growth, save_figure
+from minibert.printable import printable_json
 from minibert.verification.measures import error_of_each_text, largest, real_positions, root_mean_square
 from minibert.verification.oracle import oracle_of, record_numpy
 from minibert.verification.trace import Trace, record
@@ -159,11 +160,7 @@ class Sweep:
 
     def to_json(self) -> str:
         """Everything in the sweep; numbers that JSON has not, infinity and NaN, are null."""
-        whole = dataclasses.asdict(self)
-        for column in whole["columns"]:
-            for measure in MEASURES:
-                column[measure] = [error if math.isfinite(error) else None for error in column[measure]]
-        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return printable_json(dataclasses.asdict(self))
 
     def to_csv(self) -> str:
         """A row for each setting and intermediate, under a line of titles."""

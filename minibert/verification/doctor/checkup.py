@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import math
-from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minibert.verification.doctor.findings import BAD, NOT_CHECKED, WARNING, Finding, counted, printable
+from minibert.printable import printable_json
+from minibert.verification.doctor.findings import BAD, NOT_CHECKED, WARNING, Finding, counted
 from minibert.verification.report import Report
 from minibert.verification.trace_file import versions
 
@@ -87,7 +86,7 @@ class Checkup:
             "findings": findings,
             "comparison": None if self.comparison is None else json.loads(self.comparison.to_json()),
         }
-        return json.dumps(_strict(whole), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return printable_json(whole)
 
     def to_html(self) -> str:
         """Everything, as one page that needs nothing else."""
@@ -105,16 +104,3 @@ def _in_one_row(rows: list[Row]) -> list[Row]:
         else:
             shown.append(row)
     return shown
-
-
-def _strict(value: Any) -> Any:
-    """`value` as JSON can hold it: null for what is no finite number, � for what no text holds."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, str):
-        return printable(value)
-    if isinstance(value, Mapping):
-        return {name: _strict(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(inner) for inner in value]
-    return value

@@ -1,8 +1,9 @@
 """`Finding`: what one check has to say, and the words that all checks use."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
+
+from minibert.printable import printable
 
 GOOD, NOTE, WARNING, BAD = "good", "note", "warning", "bad"
 
@@ -55,11 +56,6 @@ def bad(found: str, advice: str, **facts: Fact) -> Finding:
 def not_checked(reason: str) -> Finding:
     """What a check says that needs what could not be read."""
     return note(f"{NOT_CHECKED}: {reason}.")
-
-
-def printable(text: str) -> str:
-    """`text` with � for what no terminal and no file should be sent: control characters and halves of surrogate pairs."""
-    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def in_short(problem: object) -> str:
