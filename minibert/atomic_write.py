@@ -19,6 +19,9 @@ def write_atomically(path: Path, *, error: type[MinibertError] = InputError) -> 
     path = path.resolve()  # what a link points to is replaced, not the link
     if path.is_dir():
         raise error(f"{path} is a folder; give the name of a file to write")
+    if path.exists() and not path.is_file():
+        # A device or a pipe would be replaced by a file.
+        raise error(f"{path} is no regular file; give the name of a file to write")
     temporary = None
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:

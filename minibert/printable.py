@@ -1,9 +1,9 @@
-"""What may be sent to a terminal or written into a file: text without control characters, JSON without NaN."""
+"""What may be sent to a terminal or written into a file: text without control characters, JSON without NaN, short lists."""
 
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -17,6 +17,18 @@ def printable(text: str) -> str:
 def printable_json(value: Any) -> str:
     """Strict JSON of dicts, sequences, texts and numbers: null for the numbers that it has not, infinity and NaN."""
     return json.dumps(_strict(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first few names, and how many more there are."""
+    shown = [name if len(name) <= 200 else f"{name[:200]}…" for name in names[:most]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 tensor`, `2 tensors`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _strict(value: Any) -> Any:

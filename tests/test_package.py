@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "minibert"
 
-# A part may import those listed, besides itself, errors, strict_json and atomic_write.
+# A part may import those listed, besides itself, errors, strict_json, printable and atomic_write.
 MAY_KNOW = {
     "config": set(),
     "model": {"config"},
@@ -45,7 +45,7 @@ def test_importing_minibert_imports_no_other_framework():
 
 @pytest.mark.parametrize("part", MAY_KNOW)
 def test_dependencies_point_one_way(part: str):
-    allowed = {f"minibert.{name}" for name in MAY_KNOW[part] | {part, "errors", "strict_json", "atomic_write"}}
+    allowed = {f"minibert.{name}" for name in MAY_KNOW[part] | {part, "errors", "strict_json", "printable", "atomic_write"}}
     for path in sources(part):
         for name in imported_modules(path):
             if name.startswith("minibert"):

@@ -1,6 +1,7 @@
 """Finding the weights of a checkpoint folder: one safetensors file, or shards named by an index."""
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -10,7 +11,21 @@ from minibert.strict_json import read_json_object
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-OTHER_FORMATS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "flax_model.msgpack", "tf_model.h5")
+OTHER_FORMATS = (
+    "pytorch_model*.bin",
+    "pytorch_model.bin.index.json",
+    "flax_model.msgpack",
+    "tf_model.h5",
+    "bert_model.ckpt*",
+    "model.ckpt*",
+    "model.*.safetensors",
+    "adapter_model.*",
+    "*.onnx",
+    "*.gguf",
+    "*.ot",
+    "openvino_model.*",
+)
+"""Weights in other forms, or under other names, than those that are read."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +48,15 @@ def open_checkpoint(folder: Path) -> StoredTensors:
     Raises CheckpointError if the folder has no safetensors weights, or its index and shards do not agree.
     """
     single, index = folder / SINGLE_FILE, folder / INDEX_FILE
-    if single.exists():
+    if os.path.exists(single):
         return StoredTensors("safetensors", [single], open_safetensors(single).tensors)
-    if index.exists():
+    if os.path.exists(index):
         return _open_shards(folder, index)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise CheckpointError(f"{folder} is not a folder; expected a checkpoint folder with config.json and {SINGLE_FILE}")
-    others = [name for name in OTHER_FORMATS if (folder / name).exists()]
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise CheckpointError(f"{folder} may not be read by this user; ask its owner, or copy it")
+    others = sorted(path.name for pattern in OTHER_FORMATS for path in folder.glob(pattern))
     held = f"it holds {', '.join(others)}, a format that this version does not read" if others else "it holds no weights"
     raise CheckpointError(f"{folder} has neither {SINGLE_FILE} nor {INDEX_FILE}: {held}")
 

@@ -10,8 +10,8 @@ from typing import Any
 from minibert.atomic_write import write_atomically
 from minibert.cli.console import console
 from minibert.errors import InputError
+from minibert.printable import printable
 from minibert.verification.doctor import examine
-from minibert.verification.doctor.findings import printable
 
 
 def add_parser(subparsers: Any) -> None:
@@ -35,6 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
         # Before the examination, which takes a while.
         if given and not Path(given).absolute().parent.is_dir():
             raise InputError(f"{given} cannot be written: its folder does not exist")
+        if given and Path(given).exists() and not Path(given).is_file():
+            raise InputError(f"{given} is no regular file; give the name of a file to write")
+    if arguments.html and arguments.json and Path(arguments.html).resolve() == Path(arguments.json).resolve():
+        raise InputError(f"--html and --json both name {arguments.html}; give two files")
     with _progress() as progress:
         checkup = examine(arguments.name, progress)
     print(f"{printable(arguments.name)}: {checkup.verdict}")

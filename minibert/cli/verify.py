@@ -1,7 +1,7 @@
 """`minibert verify`: hold a checkpoint or a trace against the truth, another implementation, a trace or another checkpoint."""
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from minibert.config import DTYPES, PRECISIONS, BertConfig
 from minibert.errors import CheckpointError, InputError, MinibertError, TraceError
 from minibert.model import Bert
 from minibert.model.tap import layer_output_names
+from minibert.printable import counted, listed
 from minibert.tokenizer import Tokenizer
 from minibert.verification import (
     Diagnosis,
@@ -30,7 +31,6 @@ from minibert.verification import (
     compare,
     diagnose,
     load_transformers,
-    oracle_of,
     record,
     record_transformers,
     stored_references,
@@ -43,6 +43,9 @@ from minibert.verification.sweep import precision_sweep
 
 IMPLEMENTATIONS = ("numpy", "transformers")
 """What else than a file or a checkpoint can be the reference."""
+
+REPORT_ENDINGS = (".html", ".json", ".csv")
+SWEEP_ENDINGS = (".json", ".csv", ".png", ".svg", ".pdf")
 
 DEVICES = ("cpu", "gpu", "tpu")
 
@@ -81,7 +84,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--all", action="store_true", help="show every intermediate, not only the outputs of layers")
     parser.add_argument("--sweep", action="store_true", help="run the model in every precision and show how the error grows")
     parser.add_argument(
-        "--output", metavar="FILE", help="also write the report: .html, .json or .csv; of a sweep .png or .svg, too"
+        "--output", metavar="FILE", help="also write the report: .html, .json or .csv; of a sweep .json, .csv, .png or .svg"
     )
     parser.set_defaults(run=run)
 
@@ -91,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.reference is not None and arguments.against is not None:
         raise InputError("the reference was given twice, by its place and by --against; give it once")
     against = arguments.reference if arguments.against is None else arguments.against
+    if arguments.output:
+        _check_output(Path(arguments.output), SWEEP_ENDINGS if arguments.sweep else REPORT_ENDINGS)
     if arguments.sweep:
         return _sweep(arguments, against)
     with _on_device(arguments.device), jax.enable_x64(arguments.dtype == "float64" or jax.config.jax_enable_x64):  # type: ignore[attr-defined]
@@ -103,11 +108,11 @@ def run(arguments: argparse.Namespace) -> int:
         worst = replace(worst, diagnosis=None if diagnosis is None else str(diagnosis))
     if arguments.output:
         worst.save(arguments.output)
-    _print(worst, outcomes, show_all=arguments.all)
+    _print(arguments.subject, worst, outcomes, show_all=arguments.all)
     name = arguments.subject
     if parting is None:
         texts = sum(len(outcome.reference.inputs["input_ids"]) for outcome in outcomes)
-        print(f"{name} agrees: {texts} texts, {len(worst.rows)} intermediates each")
+        print(f"{name} agrees: {counted(texts, 'text')}, {counted(len(worst.rows), 'intermediate')} each")
         return 0
     print(f"{name} PARTS: {worst.verdict}")
     if diagnosis is not None:
@@ -129,6 +134,8 @@ def _sweep(arguments: argparse.Namespace, against: str | None) -> int:
             raise InputError(f"--{option} was given beside --sweep, which runs all; leave it out")
     if against is not None:
         raise InputError("a reference was given beside --sweep, which measures against the NumPy BERT; leave it out")
+    if Path(arguments.subject).is_file():
+        raise InputError(f"{arguments.subject} is a file, and --sweep runs a checkpoint; give a name or a folder")
     folder = resolve(arguments.subject)
     sweep = precision_sweep(folder, _batch(folder, BertConfig.read(folder), arguments.text))
     if arguments.output:
@@ -142,7 +149,8 @@ def _of_model(arguments: argparse.Namespace, against: str | None) -> list[Outcom
     folder = resolve(arguments.subject)
     chosen = {name: getattr(arguments, name) for name in ("dtype", "precision") if getattr(arguments, name) is not None}
     model = load(folder, **chosen)
-    if against is None and not arguments.text:
+    # Stored references have the floor of float32; float64 is held to more.
+    if against is None and not arguments.text and arguments.dtype != "float64":
         references = _stored(arguments.subject)
         if references:
             _check_weights(folder, references)
@@ -153,7 +161,7 @@ def _of_model(arguments: argparse.Namespace, against: str | None) -> list[Outcom
         batch = _batch(folder, model.config, arguments.text)
         trace = record(model, batch)
         theirs = None if against != "transformers" else record_transformers(load_transformers(folder), batch)
-        reference = reference_for(trace, oracle_of(true_folder) if theirs is None else theirs, model=true_folder)
+        reference = reference_for(trace, true_folder if theirs is None else theirs, model=true_folder)
         return [Outcome(compare(trace, reference), lambda: trace, true_folder, reference)]
     if arguments.text:
         raise InputError("--text was given beside a reference that has its own inputs; leave it out")
@@ -179,7 +187,7 @@ def _of_trace(arguments: argparse.Namespace, against: str | None) -> list[Outcom
     is_file = against is not None and Path(against).is_file()
     is_named = is_file or against in (None, *IMPLEMENTATIONS)
     folder = _checkpoint_of(trace, arguments.subject) if is_named else _checkpoint(str(against))
-    reference: Reference | Trace | Path | Any = oracle_of(folder)
+    reference: Trace | Path = folder
     if against == "transformers":
         reference = record_transformers(load_transformers(folder), trace.inputs)
     elif is_file:
@@ -250,7 +258,15 @@ def _check_weights(folder: Path, references: list[Reference]) -> None:
             )
 
 
-def _print(report: Report, outcomes: list[Outcome], *, show_all: bool) -> None:
+def _check_output(path: Path, endings: Sequence[str]) -> None:
+    """Before the comparison, which takes a while."""
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{path} ends in {path.suffix!r}; it is written as {', '.join(endings)}")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path} cannot be written: its folder does not exist")
+
+
+def _print(subject: str, report: Report, outcomes: list[Outcome], *, show_all: bool) -> None:
     reference = outcomes[0].reference
     implementation = reference.metadata.get("implementation", "an unnamed implementation")
     truth = "float64"
@@ -263,5 +279,7 @@ def _print(report: Report, outcomes: list[Outcome], *, show_all: bool) -> None:
     console().print(Report(tuple(shown), report.missing, report.notes))
     if len(shown) < len(report.rows):
         print(f"{len(report.rows) - len(shown)} more intermediates are compared; --all shows them")
+    if Path(subject).is_file() and report.missing:
+        print(f"the trace lacks {counted(len(report.missing), 'intermediate')} of the model: {listed(report.missing)}")
     for note in report.notes:
         print(note)

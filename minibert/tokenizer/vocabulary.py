@@ -48,8 +48,9 @@ class Vocabulary:
                 "file and no text can hold; take it out"
             ) from None
         self.ids = {token: token_id for token_id, token in enumerate(self.tokens)}
+        first_ids: dict[str, int] = {}
         for token_id, token in enumerate(self.tokens) if len(self.ids) < len(self.tokens) else ():
-            first = self.tokens.index(token)
+            first = first_ids.setdefault(token, token_id)
             if first != token_id:
                 raise TokenizerError(
                     f"{origin} holds the token {token!r} twice, on lines {first + 1} and {token_id + 1}, but each "

@@ -249,7 +249,7 @@ def _attention_over_heads(clean: NumpyBert, name: str, hidden: np.ndarray, mask:
 def _rounded(oracle: NumpyBert, rounding: Rounding) -> Iterator[Candidate]:
     for divide_first in (True, False):
         rounded = RoundedProducts(oracle, rounding.round, divide_first=divide_first)
-        yield Candidate(rounding.fault, "operands of products", rounded, share=SHARE_OF_ROUNDED)
+        yield Candidate(rounding.fault, rounding.operands, rounded, share=SHARE_OF_ROUNDED)
     if rounding.stores:
         everything = RoundedEverywhere(oracle, rounding.round)
         yield Candidate(rounding.fault, "every intermediate", everything, share=SHARE_OF_ROUNDED)

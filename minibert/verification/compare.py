@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from minibert.checkpoints.registry import find_weights
+from minibert.checkpoints.integrity import sha256_of
+from minibert.checkpoints.registry import find_weights, resolve
+from minibert.checkpoints.tensors import open_checkpoint
 from minibert.config import REQUIRED_KEYS
 from minibert.errors import TraceError
-from minibert.model.tap import data_flow_order
+from minibert.model.tap import data_flow_order, intermediate_names
 from minibert.strict_json import parse_json_object
 from minibert.verification.measures import (
     cosine,
@@ -49,8 +51,15 @@ def compare(trace: Mapping[str, np.ndarray], reference: Reference | Trace | Mode
         raise TraceError(f"the trace and {found.origin} have no intermediate in common")
     arrays = {name: np.asarray(trace[name]) for name in common}
     rows = tuple(_compare_one(name, values, found) for name, values in arrays.items())
-    missing = tuple(name for name in found.truth if name not in arrays)
+    missing = tuple(name for name in _expected(found) if name not in arrays)
     return Report(rows, missing, tuple(_notes(arrays, found)))
+
+
+def _expected(reference: Reference) -> list[str]:
+    """The names that a whole trace has: those of the reference, and those of all layers where it says how many there are."""
+    layers = _config_in(reference.metadata).get("num_hidden_layers")
+    names = intermediate_names(layers, pooler=False) if isinstance(layers, int) and layers > 0 else []
+    return sorted({*names, *reference.truth}, key=data_flow_order)
 
 
 def reference_for(
@@ -63,27 +72,60 @@ def reference_for(
     if isinstance(reference, Reference):
         return reference
     if isinstance(reference, str | Path):
-        if Path(reference).is_file() or Path(reference).suffix:
-            if is_reference_file(Path(reference)):
-                return Reference.read(reference)
-            reference = Trace.read(reference)
-        else:
-            reference = oracle_of(reference)
+        path = Path(reference)
+        if path.is_file() or (path.suffix and not path.is_dir()):
+            if is_reference_file(path):
+                return Reference.read(path)
+            reference = Trace.read(path)
     if isinstance(reference, Trace):
-        return _reference_of_trace(reference, model)
+        return _reference_of_trace(trace, reference, model)
     if not isinstance(trace, Trace):
         raise TraceError("a mapping of arrays does not say what its inputs were; give a Trace, or a stored reference")
-    return _computed_for(trace, reference)
+    return _computed_for(trace, reference, _arithmetic(trace))
 
 
-def _computed_for(trace: Trace, model: Model) -> Reference:
+def _computed_for(trace: Trace, model: Model, arithmetic: str) -> Reference:
+    if isinstance(model, str | Path):
+        _check_weights(trace, resolve(model))
     oracle = oracle_of(model)
     _check_sizes(trace, dataclasses.asdict(oracle.config), "the checkpoint that gives the true values")
-    return computed_reference(oracle, trace.inputs, list(trace), trace.metadata.get("dtype", "float32"))
+    computed = computed_reference(oracle, trace.inputs, list(trace), arithmetic)
+    for name, truth in computed.truth.items():
+        if not np.isfinite(truth[real_positions(name, computed.inputs["attention_mask"], truth.shape)]).all():
+            raise TraceError(
+                f"the true values of {name} are no finite numbers even in float64: the checkpoint's weights hold NaN, infinity "
+                "or absurd values; minibert doctor says which"
+            )
+    return computed
 
 
-def _reference_of_trace(reference: Trace, model: Model | None) -> Reference:
-    """The truth for a trace's inputs, with the trace's own error as the floor where it is the larger one."""
+def _check_weights(trace: Trace, folder: Path) -> None:
+    recorded = trace.metadata.get("checkpoint_sha256")
+    if not recorded:
+        return
+    weights = open_checkpoint(folder).files[0]
+    found = sha256_of(weights)
+    if recorded != found:
+        raise TraceError(
+            f"the trace was recorded from weights with sha256 {recorded}, and {weights} has sha256 {found}; give the checkpoint "
+            "that it was recorded from"
+        )
+
+
+def _arithmetic(trace: Mapping[str, np.ndarray]) -> str:
+    """The dtype of a trace's arithmetic: what its metadata says, or else float64 where all arrays are."""
+    if isinstance(trace, Trace) and "dtype" in trace.metadata:
+        return trace.metadata["dtype"]
+    return "float64" if all(np.asarray(values).dtype == np.float64 for values in trace.values()) else "float32"
+
+
+def _reference_of_trace(trace: Mapping[str, np.ndarray], reference: Trace, model: Model | None) -> Reference:
+    """The truth for a trace's inputs, with the reference trace's own error as the floor where it is the larger one.
+
+    A float64 trace is held to what float64 can do, whatever the reference was computed in.
+    """
+    if isinstance(trace, Trace):
+        _check_same_weights(trace, reference.metadata, "the reference trace")
     if model is None:
         sha256 = reference.metadata.get("checkpoint_sha256")
         model = find_weights(sha256) if sha256 else None
@@ -92,13 +134,15 @@ def _reference_of_trace(reference: Trace, model: Model | None) -> Reference:
             "two traces alone do not say which of them is right: the true values need the parameters; give the checkpoint as "
             "model=, or fetch the one whose sha256 the reference trace names"
         )
-    computed = _computed_for(reference, model)
+    computed = _computed_for(reference, model, _arithmetic(reference))
     own = compare(reference, computed)
     if own.first_disagreement is not None:
         raise TraceError(
             f"the reference trace, of {reference.metadata.get('implementation', 'an unnamed implementation')}, itself parts from "
             f"the truth, first at {own.first_disagreement.name}; compare it with its checkpoint to learn why"
         )
+    if "float64" in (_arithmetic(trace), _arithmetic(reference)) and _arithmetic(trace) != _arithmetic(reference):
+        return _computed_for(reference, model, _arithmetic(trace))
     mask = computed.inputs["attention_mask"]
     floor = {}
     for name, truth in computed.truth.items():
@@ -117,13 +161,17 @@ def _check_same_origin(trace: Trace, reference: Reference) -> None:
     positions = np.arange(reference.inputs["input_ids"].shape[1])
     if "position_ids" not in reference.inputs and (trace.inputs["position_ids"] != positions).any():
         raise TraceError(f"the trace was recorded with its own position_ids; {reference.origin} has positions 0, 1, 2, …")
-    ours, theirs_sha256 = (metadata.get("checkpoint_sha256") for metadata in (trace.metadata, reference.metadata))
-    if ours and theirs_sha256 and ours != theirs_sha256:
-        raise TraceError(
-            f"the trace was recorded from weights with sha256 {ours}, {reference.origin} from weights with sha256 "
-            f"{theirs_sha256}; record both from one checkpoint"
-        )
+    _check_same_weights(trace, reference.metadata, reference.origin)
     _check_sizes(trace, _config_in(reference.metadata), reference.origin)
+
+
+def _check_same_weights(trace: Trace, metadata: Mapping[str, str], origin: str) -> None:
+    ours, theirs = (each.get("checkpoint_sha256") for each in (trace.metadata, metadata))
+    if ours and theirs and ours != theirs:
+        raise TraceError(
+            f"the trace was recorded from weights with sha256 {ours}, {origin} from weights with sha256 {theirs}; record both "
+            "from one checkpoint"
+        )
 
 
 def _check_sizes(trace: Trace, theirs: Mapping[str, object], origin: str) -> None:

@@ -26,6 +26,9 @@ from minibert.verification.trace import Trace
 SIZE_OF_NOISE = (0.5, 2.0)
 """Between these shares of the simulated error a trace's error has its size."""
 
+MOST_LEFT = 0.5
+"""The share of the difference's root mean square that the few numbers that fell to another neighbour may make up."""
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -173,7 +176,23 @@ class _Examination:
     def residual(self, region: str, candidate: Candidate) -> float:
         """What a candidate leaves of the difference, in floors, at the name of the region where that is most."""
         predicted = self.from_recorded(region, candidate.bert, candidate.adjust)
+        if candidate.share < 1.0 and not self.is_nearer(region, predicted):
+            return np.inf
         return self.difference(region, predicted, candidate.share)
+
+    def is_nearer(self, region: str, predicted: dict[str, np.ndarray]) -> bool:
+        """Whether, wherever the trace parts, a candidate leaves less than the share `MOST_LEFT` of the difference's size.
+
+        A few values that are wrong by themselves are no rounding, though all others are as that of a candidate gives them.
+        """
+        for name in self.names(region):
+            real, clean = self.real(name), self.clean[region].get(name)
+            if clean is None or name not in predicted or not clean.shape == predicted[name].shape == self.recorded[name].shape:
+                return False
+            found, left = (np.abs(values - self.recorded[name])[real] for values in (clean, predicted[name]))
+            if not found.max() <= BUDGET * self.floor(name) and not root_mean_square(left) <= MOST_LEFT * root_mean_square(found):
+                return False
+        return True
 
     def difference(self, region: str, predicted: dict[str, np.ndarray], share: float = 1.0) -> float:
         """How far the recorded numbers are from predicted ones, in floors, at the name of the region where that is most.

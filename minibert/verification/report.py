@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from minibert.atomic_write import write_atomically
 from minibert.errors import TraceError
-from minibert.printable import printable_json
+from minibert.printable import listed, printable_json
 from minibert.verification.measures import largest
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class Report:
                 f"{row.name:36} {row.max_abs_error:13.2e} {row.ratio:6.2f} {row.error_over_rms:9.1e} {row.max_ulps:8.2g} "
                 f"{row.cosine:13.10f} {verdict}"
             )
+        if self.missing:
+            lines.append(f"not in the trace: {listed(self.missing)}")
         return "\n".join([*lines, *self.notes])
 
     def __rich__(self) -> "Table":

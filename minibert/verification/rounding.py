@@ -19,6 +19,8 @@ class Rounding:
     fault: str
     round: Round
     stores: bool
+    operands: str = "operands of products"
+    """What a diagnosis says of operands that were rounded so."""
 
 
 def to_bfloat16(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -42,7 +44,7 @@ def to_tf32(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
 ROUNDINGS = (
     Rounding("bfloat16", to_bfloat16, stores=True),
     # Operands of either have 11 bits of significand, and only the smallest numbers could tell them apart.
-    Rounding("tf32", to_tf32, stores=False),
+    Rounding("tf32", to_tf32, stores=False, operands="operands of products; those of float16 have as many bits"),
     Rounding("float16", to_float16, stores=True),
 )
 

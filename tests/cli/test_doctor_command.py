@@ -14,7 +14,7 @@ from minibert.cli.main import main
 from minibert.strict_json import parse_json_object
 
 TINY = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz.,!?:;"]
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def test_a_checkpoint_with_warnings_has_status_0(folder: Path, capsys):
     (folder / "vocab.txt").unlink()
     assert main(["doctor", str(folder)]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(f"{folder}: usable, with 1 warning\n")
+    assert shown.startswith(f"{folder}: usable, with care: ")
     assert "→ Copy the vocabulary" in shown
 
 
@@ -59,7 +59,7 @@ def test_a_sick_checkpoint_has_status_1_and_the_reason_on_top(folder: Path, caps
 def test_an_empty_folder_is_sick_and_no_error(tmp_path: Path, capsys):
     assert main(["doctor", str(tmp_path)]) == 1
     captured = capsys.readouterr()
-    assert "is empty" in captured.out
+    assert "holds no files" in captured.out
     assert captured.err == ""
 
 
@@ -113,3 +113,16 @@ def test_it_needs_no_torch_and_no_transformers(folder: Path):
     outcome = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.startswith(f"{folder}: healthy")
+
+
+def test_files_that_cannot_be_written_are_refused_before_the_examination(folder: Path, tmp_path: Path, capsys):
+    page = str(tmp_path / "page")
+    assert main(["doctor", str(folder), "--html", page, "--json", page]) == 2
+    assert main(["doctor", str(folder), "--html", str(tmp_path)]) == 2
+    assert main(["doctor", str(folder), "--json", os.devnull]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert [error.partition(";")[0] for error in errors] == [
+        f"minibert: --html and --json both name {page}",
+        f"minibert: {tmp_path} is no regular file",
+        f"minibert: {os.devnull} is no regular file",
+    ]

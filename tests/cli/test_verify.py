@@ -10,7 +10,7 @@ import pytest
 
 from minibert import load, record
 from minibert.cli.main import main
-from minibert.verification import Reference, plant, record_numpy
+from minibert.verification import Reference, Trace, plant, record_numpy
 
 GELU = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 REFERENCE = GELU / "reference.safetensors"
@@ -193,3 +193,30 @@ def test_an_argument_behind_the_options_is_refused_with_a_hint(capsys):
     with pytest.raises(SystemExit):
         main(["verify", str(GELU), "--dtype", "float32", "numpy"])
     assert "unrecognized arguments: numpy; what is no option belongs before the options" in capsys.readouterr().err
+
+
+def test_what_a_trace_lacks_is_said(trace: str, tmp_path: Path, capsys):
+    whole = Trace.read(trace)
+    partial = {name: whole[name] for name in whole if not name.startswith("layers.0.")}
+    Trace(partial, whole.inputs, whole.metadata).save(tmp_path / "partial.safetensors")
+    assert main(["verify", str(tmp_path / "partial.safetensors"), str(GELU)]) == 0
+    assert "the trace lacks 13 intermediates of the model: layers.0.attention.query, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--output", "report.txt"], "report.txt ends in '.txt'; it is written as .html, .json, .csv"),
+        (["--sweep", "--output", "sweep.html"], "sweep.html ends in '.html'; it is written as .json, .csv, .png, .svg, .pdf"),
+        (["--output", "absent/report.html"], "absent/report.html cannot be written: its folder does not exist"),
+    ],
+)
+def test_where_a_report_cannot_go_is_said_first(folder: str, arguments: list[str], message: str, monkeypatch, capsys):
+    monkeypatch.setattr("minibert.cli.verify.load", None)
+    assert main(["verify", folder, *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_trace_cannot_be_swept(trace: str, capsys):
+    assert main(["verify", trace, "--sweep"]) == 2
+    assert "is a file, and --sweep runs a checkpoint" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """What a comparison finds, what it leaves out of account, and what it refuses."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minibert import Trace, TraceError, compare, load, record
-from minibert.verification import Reference, Report, Row
+from minibert.verification import Reference, Report, Row, record_numpy
 from minibert.verification.measures import cosine, error_in_floors, real_positions, ulp_distances
 from minibert.verification.report import BUDGET, worst_of
 
@@ -318,3 +319,51 @@ def test_the_distance_in_units_of_the_last_place_counts_floats(dtype: str):
 
 def test_of_a_text_masked_as_a_whole_every_token_counts():
     assert real_positions("layers.0.output", np.array([[0, 0], [1, 0]]), (2, 2, 3)).sum(axis=(1, 2)).tolist() == [6, 3]
+
+
+def in_float64(trace: Trace, error: float = 0.0, **metadata: str) -> Trace:
+    """The true values of a trace's inputs, each moved by `error`."""
+    truth = record_numpy(GELU, trace.inputs)
+    return Trace({name: values + error for name, values in truth.items()}, truth.inputs, metadata)
+
+
+def test_float32_is_judged_as_float32_though_the_reference_trace_is_float64(trace: Trace):
+    assert compare(trace, in_float64(trace, dtype="float64"), model=GELU).agrees
+
+
+@pytest.mark.parametrize("metadata", [{"dtype": "float64"}, {}])
+def test_float64_is_held_to_float64_whatever_it_is_compared_with(trace: Trace, metadata: dict[str, str]):
+    exact, moved = in_float64(trace, **metadata), in_float64(trace, 1e-9, **metadata)
+    for reference in (GELU, trace, exact):
+        assert compare(exact, reference, model=GELU).agrees
+        assert not compare(moved, reference, model=GELU).agrees
+
+
+def test_a_trace_of_other_weights_than_the_checkpoints_is_refused(trace: Trace):
+    with pytest.raises(
+        TraceError, match="recorded from weights with sha256 abab.*; give the checkpoint that it was recorded from"
+    ):
+        compare(other(trace, checkpoint_sha256="ab" * 32), GELU)
+
+
+def test_names_of_whole_layers_that_a_trace_lacks_are_listed_without_a_stored_reference(trace: Trace):
+    partial = Trace({name: trace[name] for name in trace if not name.startswith("layers.1.")}, trace.inputs, trace.metadata)
+    report = compare(partial, GELU)
+    assert report.agrees
+    assert [name for name in trace if name.startswith("layers.1.")] == list(report.missing)
+    assert "not in the trace: layers.1.attention.query" in str(report)
+
+
+def test_weights_that_are_no_numbers_are_not_called_the_traces_fault(trace: Trace):
+    model = load(GELU)
+    scale = model.encoder.layers[1].feed_forward.layer_norm.scale
+    scale.set_value(scale[...].at[3].set(math.nan))
+    with pytest.raises(
+        TraceError, match=r"the true values of layers\.1\.feed_forward\.output are no finite numbers even in float64"
+    ):
+        compare(trace, model)
+
+
+def test_a_folder_whose_name_looks_like_a_file_is_a_checkpoint(trace: Trace, tmp_path: Path):
+    shutil.copytree(GELU, tmp_path / "bert.v2")
+    assert compare(trace, tmp_path / "bert.v2").agrees

@@ -166,3 +166,19 @@ def test_two_layers_are_needed_to_confuse_them():
 )
 def test_an_intermediate_belongs_to_a_region(name: str, region: str):
     assert region_of(name) == region
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["embeddings.word", "embeddings.output", "layers.0.attention.query", "layers.1.attention.probabilities", "layers.1.output"],
+)
+@pytest.mark.parametrize("masked_as_a_whole", [True, False])
+def test_a_few_wrong_values_are_no_fault_that_is_known(name: str, masked_as_a_whole: bool):
+    model, batch, _ = case(0)
+    if not masked_as_a_whole:
+        batch = {key: values[:-1] for key, values in batch.items()}
+    trace = recorded(model, batch)
+    values = trace[name].copy()
+    values[0, 0].flat[:2] += 0.5
+    diagnosis = diagnose(Trace(trace.values_by_name | {name: values}, trace.inputs), model)
+    assert (diagnosis.first, diagnosis.fault) == (name, None)

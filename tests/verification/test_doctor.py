@@ -1,5 +1,6 @@
 """The doctor: every sickness, planted in a copy of a tiny checkpoint, is found in the right row, and the verdict follows."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -45,7 +46,7 @@ from sick_checkpoints import (
     write,
 )
 
-from minibert import CheckpointError
+from minibert import CheckpointError, FetchError
 from minibert.strict_json import parse_json_object
 from minibert.verification.doctor import examine
 from minibert.verification.doctor.examination import CHECKS
@@ -77,7 +78,7 @@ BAD: list[tuple[Callable[[Path], Any], str, str, str]] = [
     (lambda folder: (folder / "config.json").write_text("{"), "configuration", "file", "is not valid JSON"),
     (lambda folder: configure(folder, rotary=True), "configuration", "keys", "might change numbers: rotary = True"),
     (lambda folder: configure(folder, hidden_size=...), "configuration", "sizes", "lacks hidden_size"),
-    (lambda folder: configure(folder, model_type="roberta"), "configuration", "sizes", "model_type is 'roberta'"),
+    (lambda folder: configure(folder, model_type="roberta"), "configuration", "keys", "model_type is 'roberta'"),
     (lambda folder: configure(folder, num_attention_heads=5), "configuration", "sizes", "does not divide"),
     (claim_everything, "weights", "layers", "2 layers (the last is number 1, from 0), the configuration says 1,000"),
     (lambda folder: configure(folder, num_hidden_layers=1), "weights", "layers", "the configuration says 1"),
@@ -111,6 +112,9 @@ BAD: list[tuple[Callable[[Path], Any], str, str, str]] = [
     (lambda folder: store(folder, **{WORDS: set_to(-np.inf, 7)}), "values", "finite", "0 NaN and 24 infinite values"),
     (lambda folder: store(folder, **{QUERY: set_to(0.0)}), "values", "constant", f"one number throughout: {QUERY} (0)"),
     (lambda folder: store(folder, **{SCALE: set_to(0.0)}), "values", "constant", f"one number throughout: {SCALE} (0)"),
+    (forget_the_training, "values", "constant", "the model was never trained"),
+    (swap_scale_and_bias, "values", "LayerNorm", f"in {SCALE}; the first has the mean"),
+    (lambda folder: store(folder, **{SCALE: set_to(-65504.0, 3)}), "values", "magnitude", "1 value of exactly ±65,504"),
 ]
 
 
@@ -169,16 +173,20 @@ WARNINGS: list[tuple[Callable[[Path], Any], str, str, str]] = [
         "model_max_length is 512 in tokenizer_config.json, but the model has 19 positions",
     ),
     (
-        lambda folder: store(folder, **{"pooler.dense.bias": set_to(-65504.0, 0)}),
+        lambda folder: store(folder, **{"cls.predictions.bias": np.full(TOKENS, 65504.0, np.float32)}),
         "values",
         "magnitude",
-        "1 value of exactly ±65,504",
+        "37 values of exactly ±65,504",
     ),
-    (forget_the_training, "values", "constant", "as if it was never trained"),
-    (swap_scale_and_bias, "values", "LayerNorm", f"in {SCALE}; the first has the mean"),
     (lambda folder: store(folder, **{SCALE: lambda scale: -scale}), "values", "LayerNorm", f"below 0.001 in {SCALE}"),
-    (lambda folder: store(folder, **{SCALE: set_to(1e4, 3)}), "values", "LayerNorm", f"scales above 100 in {SCALE}"),
-    (lambda folder: store(folder, **{QUERY: lambda kernel: kernel * 100}), "values", "spread", f"standard deviation: {QUERY} (5"),
+    (lambda folder: store(folder, **{SCALE: set_to(1e3, 3)}), "values", "magnitude", f"{SCALE} (1e+03 at [3])"),
+    (lambda folder: store(folder, **{QUERY: lambda kernel: kernel * 20}), "values", "spread", f"standard deviation: {QUERY} (1"),
+    (
+        vocabulary(*VOCABULARY[:-2]),
+        "vocabulary",
+        "rows",
+        "35 tokens and 37 rows in the table of word embeddings: the last 2 have",
+    ),
     (lambda folder: store(folder, **{QUERY: lambda kernel: kernel * 1e-7}), "values", "spread", f"standard deviation: {QUERY} ("),
     (repeat_the_layer, "values", "equal layers", "layer 0 = layer 1"),
     (copy_the_query, "values", "equal kernels", f"{KEY} = {QUERY}"),
@@ -194,7 +202,8 @@ def test_what_needs_care_is_the_one_warning(folder: Path, plant_it: Any, group: 
     finding = finding_at(checkup, group, subject)
     assert found in finding.found
     assert finding.advice
-    assert (checkup.state, checkup.verdict) == ("usable", "usable, with 1 warning")
+    assert checkup.state == "usable"
+    assert checkup.verdict.startswith("usable, with care: ")
 
 
 NOTES: list[tuple[Callable[[Path], Any], str, str, str]] = [
@@ -215,12 +224,6 @@ NOTES: list[tuple[Callable[[Path], Any], str, str, str]] = [
         "weights",
         "dtypes",
         "Mixed: 38 in float32, 1 in bfloat16",
-    ),
-    (
-        vocabulary(*VOCABULARY[:-2]),
-        "vocabulary",
-        "rows",
-        "35 tokens and 37 rows in the table of word embeddings: the last 2 have",
     ),
     (vocabulary(*VOCABULARY[:-3], "[unused1]", "一", "!"), "vocabulary", "zero rows", "That is the padding"),
     (lambda folder: (folder / "tokenizer_config.json").unlink(), "tokenizer", "longest row", "minibert cuts at the model's 19"),
@@ -333,7 +336,7 @@ def test_a_changed_file_beside_published_weights_is_named(minilm_folder: Path, t
             (tmp_path / path.name).symlink_to(path)
     (tmp_path / "config.json").unlink()
     (tmp_path / "config.json").write_text((minilm_folder / "config.json").read_text().replace('"gelu"', '"gelu_new"'))
-    finding = finding_at(examine(tmp_path), "files", "beside them")
+    finding = finding_at(examine(tmp_path), "files", "published")
     assert finding.found == "config.json differs from what was published with the weights of minilm-l6."
 
 
@@ -358,7 +361,7 @@ def test_the_folder_above_is_told_where_to_look(folder: Path):
 
 def test_an_empty_folder_is_sick_and_nothing_else_fails(tmp_path: Path):
     checkup = examine(tmp_path)
-    assert checkup.verdict.startswith(f"sick: {tmp_path} is empty")
+    assert checkup.verdict.startswith(f"sick: {tmp_path} holds no files")
     assert places(checkup, "bad") == [("files", "folder"), ("files", "weights"), ("configuration", "file")]
     assert checkup.comparison is None
 
@@ -399,3 +402,75 @@ def test_what_is_not_there_is_an_error(name: str):
 def test_a_file_is_no_folder(folder: Path):
     with pytest.raises(CheckpointError, match="model.safetensors is a file; expected the folder that holds it"):
         examine(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found", "advice"),
+    [
+        (
+            "model-00001-of-00002.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a pointer of Git LFS",
+            "git lfs pull",
+        ),
+        ("model.safetensors", b"Entry not found", "a server's error message", "Fetch the files again"),
+        ("model.safetensors", b'{"error":"no"}', "a server's error message", "Fetch the files again"),
+    ],
+)
+def test_what_stands_in_the_place_of_weights_is_named(folder: Path, name: str, content: bytes, found: str, advice: str):
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(content)
+    if name.startswith("model-"):
+        write(folder, "model.safetensors.index.json", {"weight_map": {"a": name}})
+    finding = finding_at(examine(folder), "files", "weights")
+    assert finding.found == f"{name} is {found}, not the weights."
+    assert advice in finding.advice
+
+
+@pytest.mark.parametrize("name", ["pytorch_model-00001-of-00002.bin", "bert_model.ckpt.index", "model.fp16.safetensors"])
+def test_weights_in_another_form_are_named_and_not_called_absent(folder: Path, name: str):
+    (folder / "model.safetensors").rename(folder / name)
+    assert f"it holds {name}, a format that this version does not read" in finding_at(examine(folder), "files", "weights").found
+
+
+def test_a_link_to_a_device_is_no_link_to_nowhere(folder: Path):
+    (folder / "vocab.txt").unlink()
+    (folder / "vocab.txt").symlink_to(os.devnull)
+    assert "vocab.txt is a link to no regular file" in finding_at(examine(folder), "files", "stand-ins").found
+
+
+def test_an_empty_folder_around_a_checkpoint_says_which_to_give(folder: Path, tmp_path: Path):
+    (tmp_path / "around").mkdir()
+    folder.rename(tmp_path / "around" / "inside")
+    assert finding_at(examine(tmp_path / "around"), "files", "folder").advice.endswith("around/inside")
+
+
+def test_the_other_files_have_hashes_too(folder: Path):
+    hashes = finding_at(examine(folder), "files", "files beside").facts["sha256"]
+    assert set(hashes) == {"config.json", "vocab.txt", "tokenizer_config.json"}
+    assert hashes["vocab.txt"] == hashlib.sha256((folder / "vocab.txt").read_bytes()).hexdigest()
+
+
+def test_a_head_that_the_configuration_names_and_nobody_has_is_noted(folder: Path):
+    configure(folder, architectures=["BertForSequenceClassification"])
+    assert "no tensor of a head is there" in finding_at(examine(folder), "weights", "head").found
+
+
+def test_an_architecture_that_is_no_list_is_looked_at(folder: Path):
+    configure(folder, architectures="RobertaModel")
+    assert "it calls itself no BERT" in finding_at(examine(folder), "configuration", "architecture").found
+
+
+def test_heads_too_wide_to_be_meant_are_a_warning(folder: Path):
+    configure(folder, num_attention_heads=24)
+    assert finding_at(examine(folder), "configuration", "head width").status == "warning"
+
+
+def test_a_broken_registry_is_not_the_checkpoints_fault(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken() -> dict:
+        raise FetchError("registry.toml is broken")
+
+    monkeypatch.setattr("minibert.verification.doctor.files.registry", broken)
+    checkup = examine(folder)
+    assert checkup.state == "healthy"
+    assert "registry.toml is broken" in finding_at(checkup, "files", "published").found

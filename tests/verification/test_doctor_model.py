@@ -84,7 +84,8 @@ def test_a_model_of_a_single_token_type_sees_a_pair_as_one(folder: Path):
 def test_a_model_too_large_for_the_machine_is_not_computed(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("minibert.verification.doctor.patient.memory", lambda: 80_000)
     checkup = examine(folder)
-    assert checkup.verdict == "usable, with 1 warning"
+    assert places(checkup, "warning") == [("agreement", "loading")]
+    assert checkup.state == "usable"
     assert "takes at least 88.2 kB of memory; this machine has 80.0 kB" in finding_at(checkup, "agreement", "loading").found
     assert finding_at(checkup, "cost", "batch").found.startswith("Not checked")
 
@@ -203,9 +204,9 @@ def test_nothing_that_is_found_reaches_a_terminal_as_a_command():
 
 def test_what_could_not_be_checked_is_shown_once_for_each_reason(tmp_path: Path):
     checkup = examine(tmp_path)
-    rows = dict(checkup.groups())["weights"]
+    rows = dict(checkup.groups())["values"]
     assert len(rows) == 1
-    assert rows[0].subject.startswith("layers, used, missing")
+    assert rows[0].subject.startswith("finite, magnitude, constant")
 
 
 def test_json_is_strict_and_holds_every_finding(folder: Path):

@@ -409,3 +409,9 @@ def test_a_checkpoint_is_loaded_by_its_name_or_folder(minilm_folder: Path):
 def test_an_attention_or_dtype_that_does_not_exist_is_one_sentence(option: dict, message: str):
     with pytest.raises(InputError, match=message):
         load_transformers(TINY / "gelu", **option)
+
+
+def test_one_module_in_two_places_is_refused(bert: Any, reference: Reference):
+    bert.encoder.layer[1] = bert.encoder.layer[0]
+    with pytest.raises(TraceError, match=r"two layers of the model are one and the same module.*copy\.deepcopy"):
+        record_transformers(bert, reference.inputs)

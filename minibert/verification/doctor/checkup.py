@@ -6,13 +6,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minibert.printable import printable_json
-from minibert.verification.doctor.findings import BAD, NOT_CHECKED, WARNING, Finding, counted
+from minibert.printable import counted, printable_json
+from minibert.verification.doctor.findings import BAD, NOT_CHECKED, WARNING, Finding
 from minibert.verification.report import Report
 from minibert.verification.trace_file import versions
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+LIMITS = (
+    "The comparison is with the checkpoint's own parameters: it proves how they are computed, not that they are the trained "
+    "ones. That only a published hash tells, or the results of a task."
+)
 
 STYLES = {"good": "green", "note": "cyan", "warning": "yellow", "bad": "bold red"}
 
@@ -43,11 +48,13 @@ class Checkup:
 
     @property
     def verdict(self) -> str:
-        """One sentence: "healthy", "usable, with 2 warnings" or "sick: …", with the first finding that is bad."""
+        """One sentence: "healthy", or "usable, …" or "sick: …" with the first finding that is a warning, or bad."""
         if self.state == "healthy":
             return "healthy"
         if self.state == "usable":
-            return f"usable, with {counted(len(self.of_status(WARNING)), 'warning')}"
+            first, *others = self.of_status(WARNING)
+            more = f" (and {counted(len(others), 'more warning')})" if others else ""
+            return f"usable, with care: {first.finding.found.rstrip('.')}{more}"
         first, *others = self.of_status(BAD)
         more = f" (and {counted(len(others), 'more bad finding')})" if others else ""
         return f"sick: {first.finding.found.rstrip('.')}{more}"
@@ -84,6 +91,7 @@ class Checkup:
             "folder": str(self.folder),
             "versions": json.loads(versions("minibert", "jax", "jaxlib", "flax", "numpy")),
             "findings": findings,
+            "limits": LIMITS,
             "comparison": None if self.comparison is None else json.loads(self.comparison.to_json()),
         }
         return printable_json(whole)

@@ -1,12 +1,14 @@
 """What the configuration says, and what of it is not as in published BERTs."""
 
+import os
 from typing import Any
 
-from minibert.config import LARGEST, BertConfig
+from minibert.config import FIXED_KEYS, LARGEST, BertConfig
 from minibert.errors import ConfigError, shown
+from minibert.printable import counted, listed
 from minibert.strict_json import read_json_object
-from minibert.verification.doctor.findings import Finding, bad, good, in_short, listed, note, warning
-from minibert.verification.doctor.patient import NotCheckedError, Patient
+from minibert.verification.doctor.findings import Finding, bad, good, in_short, note, warning
+from minibert.verification.doctor.patient import CONFIGURATION_REFUSED, NotCheckedError, Patient
 
 MEANING = {
     "gelu_erf": "the exact GELU, x/2 · (1 + erf(x/√2)), as Hugging Face's code computes it",
@@ -16,7 +18,15 @@ MEANING = {
 }
 HEAD_WIDTHS = (32, 64)
 """MiniLM's, and that of every BERT that Google published."""
+USUAL_HEAD_WIDTHS = range(8, 129)
+"""Beyond them the number of heads is rather a mistake."""
+OTHER_MODEL = (
+    "If that is not what the checkpoint was saved with, restore its configuration; if it is, minibert does not compute this "
+    "model, whatever its weights are: use the library that wrote it."
+)
 EPSILON = 1e-12
+SAME_MEANING = {*LARGEST, "layer_norm_eps"}
+"""The keys that both kinds of file have with one meaning; "gelu" is another function in each."""
 LARGEST_USUAL_EPSILON = 1e-5
 """What PyTorch and RoBERTa take; beyond it LayerNorm visibly shrinks its output."""
 
@@ -31,7 +41,13 @@ def file(patient: Patient) -> Finding:
 
 
 def keys(patient: Patient) -> Finding:
-    """Keys that minibert does not know."""
+    """Keys that minibert does not know, or that ask for what it does not compute."""
+    refused = [
+        f"{key} is {shown(patient.config_values[key])}, where minibert computes {FIXED_KEYS[key][0]!r} only"
+        for key in patient.refused_keys
+    ]
+    if refused:
+        return bad(f"{listed(refused)}.", OTHER_MODEL, refused=patient.refused_keys)
     unknown = patient.unknown_keys
     if unknown:
         entries = [f"{key} = {shown(patient.config_values[key])}" for key in unknown]
@@ -48,16 +64,14 @@ def values(patient: Patient) -> Finding:
     try:
         config = patient.config
     except NotCheckedError as failure:
-        if failure.reason != "the configuration is refused":
+        if failure.reason != CONFIGURATION_REFUSED:
             raise
-        return bad(
-            f"{patient.config_file.name}: {in_short(failure.problem)}.",
-            "Use the configuration that this checkpoint was saved with; if it says this, it is no BERT that minibert computes.",
-        )
+        return bad(f"{patient.config_file.name}: {in_short(failure.problem)}.", OTHER_MODEL)
     return good(
-        f"{config.num_hidden_layers} layers, {config.hidden_size:,} wide, {config.num_attention_heads} heads of "
-        f"{config.head_dim}, feed-forward {config.intermediate_size:,} wide, {config.vocab_size:,} tokens, "
-        f"{config.max_position_embeddings:,} positions, {config.type_vocab_size} token types.",
+        f"{counted(config.num_hidden_layers, 'layer')}, {config.hidden_size:,} wide, "
+        f"{counted(config.num_attention_heads, 'head')} of {config.head_dim}, feed-forward {config.intermediate_size:,} wide, "
+        f"{config.vocab_size:,} tokens, {config.max_position_embeddings:,} positions, "
+        f"{counted(config.type_vocab_size, 'token type')}.",
         **{name: getattr(config, name) for name in LARGEST},
     )
 
@@ -67,7 +81,14 @@ def head_width(patient: Patient) -> Finding:
     width = patient.config.head_dim
     if width in HEAD_WIDTHS:
         return good(f"{width}, as in published BERTs.", head_dim=width)
-    return note(f"{width}; published BERTs have heads of 64, MiniLM of 32.", head_dim=width)
+    text = f"{width}; published BERTs have heads of 64, MiniLM of 32."
+    if width in USUAL_HEAD_WIDTHS:
+        return note(text, head_dim=width)
+    return warning(
+        text,
+        f"Make sure of num_attention_heads in {patient.config_file.name}: the weights fit any number that divides hidden_size.",
+        head_dim=width,
+    )
 
 
 def activation(patient: Patient) -> Finding:
@@ -98,7 +119,8 @@ def epsilon(patient: Patient) -> Finding:
 def architecture(patient: Patient) -> Finding | None:
     """Whether the model calls itself a BERT."""
     given = patient.config_values.get("architectures")
-    others = [shown(name) for name in given if not str(name).startswith("Bert")] if isinstance(given, list) else []
+    names = given if isinstance(given, list) else [] if given is None else [given]
+    others = [shown(name) for name in names if not str(name).startswith("Bert")]
     if not others:
         return None
     return warning(
@@ -110,7 +132,7 @@ def architecture(patient: Patient) -> Finding | None:
 def two_files(patient: Patient) -> Finding | None:
     """Whether config.json and bert_config.json, if both are there, say the same."""
     second = patient.folder / "bert_config.json"
-    if patient.config_file.name == second.name or not second.exists():
+    if patient.config_file.name == second.name or not os.path.exists(second):
         return None
     try:
         theirs = read_json_object(second, error=ConfigError, max_bytes=1 << 20)
@@ -125,10 +147,6 @@ def two_files(patient: Patient) -> Finding | None:
     if differing:
         return warning(f"{listed(differing)}.", "config.json is read; delete the file that does not belong to the weights.")
     return note(f"config.json is read, though bert_config.json is here too{_other_activation(ours, theirs)}.")
-
-
-# The keys that both kinds of file have with one meaning; "gelu" is another function in each.
-SAME_MEANING = {*LARGEST, "layer_norm_eps"}
 
 
 def _other_activation(ours: dict[str, Any], theirs: dict[str, Any]) -> str:

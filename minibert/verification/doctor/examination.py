@@ -36,7 +36,8 @@ CHECKS = (
     Check("files", "stand-ins", files.stand_ins),
     Check("files", "other formats", files.other_formats),
     Check("files", "sha256", files.sha256),
-    Check("files", "beside them", files.published),
+    Check("files", "files beside", files.beside),
+    Check("files", "published", files.published),
     Check("configuration", "file", configuration.file),
     Check("configuration", "sizes", configuration.values),
     Check("configuration", "keys", configuration.keys),
@@ -54,6 +55,7 @@ CHECKS = (
     Check("weights", "given twice", inventory.given_twice),
     Check("weights", "left aside", inventory.left_aside),
     Check("weights", "pooler", inventory.pooler),
+    Check("weights", "head", inventory.head),
     Check("weights", "tied kernel", inventory.tied),
     Check("weights", "old names", inventory.spelling),
     Check("weights", "dtypes", inventory.dtypes),
@@ -114,7 +116,7 @@ def finding_of(check: Check, patient: Patient) -> Finding | None:
     except MinibertError as problem:
         return bad(in_short(problem), "Mend what the sentence names.")
     except MemoryError:
-        return bad("Not checked: the memory does not suffice.", "Run the doctor on a machine with more memory.")
+        return bad("The memory does not suffice for this check.", "Run the doctor on a machine with more memory.")
     # The folder may be sick in a way that nobody foresaw, and the other checks are still worth having.
     except Exception as problem:
         return bad(

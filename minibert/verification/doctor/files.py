@@ -10,7 +10,8 @@ from minibert.checkpoints.integrity import sha256_of
 from minibert.checkpoints.registry import Entry, checkpoint_folder, registry
 from minibert.checkpoints.tensors import INDEX_FILE, OTHER_FORMATS, SINGLE_FILE
 from minibert.errors import FetchError
-from minibert.verification.doctor.findings import Finding, bad, counted, good, in_short, listed, note, size, warning
+from minibert.printable import counted, listed
+from minibert.verification.doctor.findings import Finding, bad, good, in_short, note, size, warning
 from minibert.verification.doctor.patient import NotCheckedError, Patient, needed
 
 # The files that minibert reads; everything else in a folder may be anything.
@@ -26,25 +27,26 @@ READ = (
     "added_tokens.json",
 )
 
-# Weights in other forms than those that `minibert.checkpoints` names already.
-FURTHER_FORMATS = (
-    "pytorch_model-*.bin",
-    "bert_model.ckpt*",
-    "model.ckpt*",
-    "adapter_model.*",
-    "*.onnx",
-    "*.gguf",
-    "*.ot",
-    "openvino_model.*",
-)
-
 # What a file begins with that stands in another one's place.
+POINTER = "a pointer of Git LFS"
 STAND_INS = {
-    b"version https://git-lfs": "a pointer of Git LFS",
+    b"version https://git-lfs": POINTER,
     b"<!doctype": "a web page",
     b"<html": "a web page",
     b"<?xml": "a web page",
+    b"entry not found": "a server's error message",
+    b"repository not found": "a server's error message",
+    b"not found": "a server's error message",
+    b'{"error"': "a server's error message",
+    b'{"message"': "a server's error message",
 }
+
+
+PULL = "In the clone run `git lfs pull`, which fetches the files themselves."
+FETCH_AGAIN = "Fetch the files again from where they are published."
+
+LARGEST_BESIDE = 64 << 20
+"""Bytes: no vocabulary or configuration is larger, and hashing what is would take long."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,10 @@ def folder(patient: Patient) -> Finding:
     """What the folder holds."""
     files = files_of(patient)
     if not files:
-        return bad(f"{patient.folder} is empty.", "Give the folder that config.json and model.safetensors are in.")
+        return bad(
+            f"{patient.folder} holds no files.",
+            _folder_inside(patient) or "Give the folder that config.json and model.safetensors are in.",
+        )
     sizes = [file.size for file in files if file.size is not None]
     shown = listed([file.name if file.size is None else f"{file.name} ({size(file.size)})" for file in files], most=15)
     return good(
@@ -76,17 +81,15 @@ def stand_ins(patient: Patient) -> Finding:
         raise NotCheckedError("the folder is empty")
     found: list[str] = []
     elsewhere: list[str] = []
+    advice = FETCH_AGAIN
     for file in files_of(patient):
-        what = "no regular file" if file.size is None else _stand_in(patient.folder / file.name)
-        if file.size is None and (patient.folder / file.name).is_symlink():
-            what = "a link that leads nowhere"
+        what = _stand_in(patient.folder / file.name)
         if what:
-            (found if any(fnmatchcase(file.name, pattern) for pattern in READ) else elsewhere).append(f"{file.name} is {what}")
+            is_read = any(fnmatchcase(file.name, pattern) for pattern in READ)
+            (found if is_read else elsewhere).append(f"{file.name} is {what}")
+            advice = PULL if what == POINTER and is_read else advice
     if found:
-        return bad(
-            f"{'; '.join(found)}: not the file itself.",
-            "In a clone run `git lfs pull`; or fetch the files again from where they are published.",
-        )
+        return bad(f"{'; '.join(found)}: not the file itself.", advice)
     if elsewhere:
         return note(f"{listed(elsewhere)}; minibert does not need it.")
     return good("Every file is there itself: no pointer of Git LFS, no web page, no link to nothing.")
@@ -97,10 +100,13 @@ def weights(patient: Patient) -> Finding:
     try:
         stored = patient.stored
     except NotCheckedError as failure:
-        what = _stand_in(patient.folder / SINGLE_FILE) if (patient.folder / SINGLE_FILE).is_file() else None
-        return bad(f"{SINGLE_FILE} is {what}, not the weights." if what else in_short(failure.problem), _instead(patient))
+        for file in files_of(patient):
+            what = _stand_in(patient.folder / file.name) if fnmatchcase(file.name, "model*.safetensors") else None
+            if what:
+                return bad(f"{file.name} is {what}, not the weights.", PULL if what == POINTER else FETCH_AGAIN)
+        return bad(in_short(failure.problem), _instead(patient))
     total = sum(path.stat().st_size for path in stored.files)
-    both = (patient.folder / SINGLE_FILE).exists() and (patient.folder / INDEX_FILE).exists()
+    both = all(os.path.exists(patient.folder / name) for name in (SINGLE_FILE, INDEX_FILE))
     found = (
         f"{stored.format}, {counted(len(stored.files), 'file')} of {size(total)}, whole: {counted(len(stored.tensors), 'tensor')}"
     )
@@ -134,9 +140,25 @@ def sha256(patient: Patient) -> Finding:
     return note(f"{shown}. The registry does not know it: not one of the published checkpoints that it lists.", sha256=hashes)
 
 
+def beside(patient: Patient) -> Finding | None:
+    """The hashes of the other files that decide what the model computes."""
+    hashes = {}
+    for file in files_of(patient):
+        if file.size is not None and file.size <= LARGEST_BESIDE and file.name in READ and not file.name.startswith("model"):
+            with needed("a file cannot be read"):
+                hashes[file.name] = sha256_of(patient.folder / file.name)
+    if not hashes:
+        return None
+    shown = ", ".join(f"{name} {hashed[:12]}…" for name, hashed in hashes.items())
+    return good(f"sha256 {shown}; the whole hashes are in the findings for programs.", sha256=hashes)
+
+
 def published(patient: Patient) -> Finding | None:
     """Of weights that the registry knows, the files beside them that are not those that were published with them."""
-    entry = next((entry for entry in registry().values() if _has_weights(entry, patient.sha256)), None)
+    try:
+        entry = next((entry for entry in registry().values() if _has_weights(entry, patient.sha256)), None)
+    except FetchError as problem:
+        raise NotCheckedError(in_short(problem)) from None
     if entry is None:
         return None
     with needed("a file cannot be read"):
@@ -171,6 +193,10 @@ def files_of(patient: Patient) -> list[Listed]:
 
 
 def _stand_in(path: Path) -> str | None:
+    if os.path.islink(path) and not os.path.exists(path):
+        return "a link that leads nowhere"
+    if not os.path.isfile(path):
+        return "a link to no regular file" if os.path.islink(path) else "no regular file"
     try:
         with path.open("rb") as file:
             start = file.read(512).lstrip().lower()
@@ -180,19 +206,25 @@ def _stand_in(path: Path) -> str | None:
 
 
 def _other_formats(patient: Patient) -> list[str]:
-    patterns = (*OTHER_FORMATS, *FURTHER_FORMATS)
-    return [file.name for file in files_of(patient) if any(fnmatchcase(file.name, pattern) for pattern in patterns)]
+    return [file.name for file in files_of(patient) if any(fnmatchcase(file.name, pattern) for pattern in OTHER_FORMATS)]
 
 
 def _instead(patient: Patient) -> str:
     """What to do where there are no weights that can be read."""
-    if any((patient.folder / name).exists() for name in (SINGLE_FILE, INDEX_FILE)):
+    if any(os.path.exists(patient.folder / name) for name in (SINGLE_FILE, INDEX_FILE)):
         return "Fetch or copy the weights again, whole."
-    if _other_formats(patient):
+    others = _other_formats(patient)
+    if any(name.endswith(".safetensors") for name in others):
+        return f"If that is the whole of the weights, rename it to {SINGLE_FILE}."
+    if others:
         return "Open it with the library that wrote it and save it as safetensors (transformers: save_pretrained)."
+    return _folder_inside(patient) or f"Copy the {SINGLE_FILE} of this checkpoint into the folder."
+
+
+def _folder_inside(patient: Patient) -> str | None:
     with needed("the folder cannot be read"):
-        inside = sorted(path.parent for depth in ("*", "*/*") for path in patient.folder.glob(f"{depth}/config.json"))
-    return f"Give the folder inside it: {inside[0]}" if inside else f"Copy the {SINGLE_FILE} of this checkpoint into the folder."
+        inside = sorted(path.parent for depth in ("*", "*/*", "*/*/*") for path in patient.folder.glob(f"{depth}/config.json"))
+    return f"Give the folder inside it: {inside[0]}" if inside else None
 
 
 def _same(one: Path, other: Path) -> bool:

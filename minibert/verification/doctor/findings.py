@@ -64,18 +64,6 @@ def in_short(problem: object) -> str:
     return first if len(first) <= LONGEST else f"{first[:LONGEST]}…"
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    shown = [name if len(name) <= 200 else f"{name[:200]}…" for name in names[:most]]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 tensor`, `2 tensors`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def size(number_of_bytes: int) -> str:
     """A number of bytes as people read it: 612 B, 90.9 MB."""
     if number_of_bytes < 1000:

@@ -7,7 +7,8 @@ import numpy as np
 
 from minibert.checkpoints.matching import FLOATING
 from minibert.checkpoints.parameters import TIED_KERNEL
-from minibert.verification.doctor.findings import Finding, bad, counted, good, listed, note, warning
+from minibert.printable import counted, listed
+from minibert.verification.doctor.findings import Finding, bad, good, note, warning
 from minibert.verification.doctor.patient import WORD_TABLE, NotCheckedError, Patient
 
 OTHER_CONFIGURATION = "Use the config.json that this checkpoint was saved with."
@@ -23,7 +24,8 @@ def layers(patient: Patient) -> Finding:
     what = (
         f"{counted(len(stored), 'layer')} (the last is number {max(stored)}, from 0)" if stored else "no layer under BERT's names"
     )
-    return bad(f"The weights have {what}, the configuration says {said:,}.", OTHER_CONFIGURATION, stored=len(stored))
+    advice = OTHER_CONFIGURATION if stored else _renaming(patient) or OTHER_CONFIGURATION
+    return bad(f"The weights have {what}, the configuration says {said:,}.", advice, stored=len(stored))
 
 
 def used(patient: Patient) -> Finding:
@@ -40,10 +42,7 @@ def missing(patient: Patient) -> Finding | None:
     if not found:
         return None
     wanted = [text.partition(" ")[0] for text in found]
-    prefixes = {name.removesuffix(wanted[0]) for name in patient.stored.tensors if name.endswith(wanted[0])}
-    advice = OTHER_CONFIGURATION
-    if prefixes:
-        advice = f'The names begin with "{min(prefixes)}", where minibert knows "bert." or nothing: rename the tensors.'
+    advice = _renaming(patient) or OTHER_CONFIGURATION
     return bad(f"{counted(len(found), 'parameter')} without a tensor: {listed(wanted)}.", advice, names=wanted)
 
 
@@ -99,6 +98,19 @@ def pooler(patient: Patient) -> Finding | None:
     return note("There is none: pooler_output will be None, as with token-level models.")
 
 
+def head(patient: Patient) -> Finding | None:
+    """Whether the head that the configuration names is among the tensors."""
+    given = patient.config_values.get("architectures")
+    names = given if isinstance(given, list) else [given]
+    with_head = [name for name in names if isinstance(name, str) and name.startswith("BertFor")]
+    if not with_head or patient.pairing[0].heads:
+        return None
+    return note(
+        f"The checkpoint calls itself a {listed(with_head)}, and no tensor of a head is there: the encoder alone can be used.",
+        architectures=with_head,
+    )
+
+
 def tied(patient: Patient) -> Finding | None:
     """Whether the masked-language model's last kernel is the table of word embeddings, as it is in BERT."""
     patient.check_size()
@@ -149,3 +161,12 @@ def dtypes(patient: Patient) -> Finding:
 
 def _problems(patient: Patient, kind: str) -> list[str]:
     return [problem.what for problem in patient.pairing[1] if problem.kind == kind]
+
+
+def _renaming(patient: Patient) -> str | None:
+    """What to do where the names begin with something else than BERT's."""
+    prefixes = {name.removesuffix(WORD_TABLE) for name in patient.stored.tensors if name.endswith(WORD_TABLE)}
+    foreign = sorted(prefixes - {"", "bert."})
+    if not foreign or len(foreign) < len(prefixes):
+        return None
+    return f'The names begin with "{foreign[0]}", where minibert knows "bert." or nothing: rename the tensors.'

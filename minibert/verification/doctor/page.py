@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from minibert.verification.doctor.checkup import Checkup, Row
+from minibert.verification.doctor.checkup import LIMITS, Checkup, Row
 from minibert.verification.report_page import chart, document, escaped, table
 
 MARKS = {"good": "✓", "note": "·", "warning": "!", "bad": "✗"}
@@ -12,7 +12,7 @@ VERDICT_CLASS = {"healthy": "verdict agrees", "usable": "verdict", "sick": "verd
 
 STYLE = """
 .findings td, .findings th { white-space: normal; text-align: left; vertical-align: top; overflow-wrap: anywhere; }
-.findings th:first-child { width: 16%; font-family: inherit; }
+.findings th:first-child { width: 16%; min-width: 6.5rem; overflow-wrap: normal; font-family: inherit; }
 .findings td:nth-child(2) { width: 5.5rem; white-space: nowrap; }
 .findings .bad td:nth-child(2) { color: var(--parts); font-weight: 700; }
 .findings .warning td:nth-child(2) { font-weight: 700; }
@@ -38,6 +38,7 @@ def page(checkup: Checkup) -> str:
         if isinstance(texts, Sequence):
             items = "".join(f"<li>{escaped(text)}</li>\n" for text in texts)
             body.append(f'<h2>The texts, by their numbers</h2>\n<ol class="texts" start="0">\n{items}</ol>')
+    body.append(f'<p class="advice">{escaped(LIMITS)}</p>')
     if checkup.comparison is not None and checkup.comparison.rows:
         body += [chart(checkup.comparison), table(checkup.comparison)]
     return document(title, "\n".join(body), STYLE)

@@ -17,7 +17,7 @@ from minibert.checkpoints.matching import FLOATING, Match, Problem, has_pooler, 
 from minibert.checkpoints.names import canonical_hf_name
 from minibert.checkpoints.safetensors_file import Tensor
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
-from minibert.config import BertConfig, unknown_keys
+from minibert.config import FIXED_KEYS, BertConfig, unknown_keys
 from minibert.errors import CheckpointError, ConfigError, MinibertError
 from minibert.model import Bert
 from minibert.strict_json import read_json_object
@@ -37,6 +37,7 @@ WORD_TABLE = "embeddings.word_embeddings.weight"
 VOCABULARY_FILES = ("vocab.txt", "tokenizer.json")
 
 NO_VOCABULARY = "the folder has no vocabulary"
+CONFIGURATION_REFUSED = "the configuration is refused"
 DOES_NOT_LOAD = "the model does not load"
 TOO_LARGE = "the model is too large for this machine"
 
@@ -49,6 +50,10 @@ class NotCheckedError(Exception):
         self.reason = reason
         self.problem = problem or reason
 
+    def again(self) -> "NotCheckedError":
+        """The same without a traceback, which grows each time that it is raised and keeps alive what its frames hold."""
+        return NotCheckedError(self.reason, self.problem)
+
 
 @contextlib.contextmanager
 def needed(reason: str) -> Iterator[None]:
@@ -57,6 +62,8 @@ def needed(reason: str) -> Iterator[None]:
         yield
     except MinibertError as problem:
         raise NotCheckedError(reason, str(problem)) from None
+    except PermissionError as problem:
+        raise NotCheckedError(reason, f"{problem.filename or 'a file'} may not be read by this user") from None
     except OSError as problem:
         raise NotCheckedError(reason, f"{problem.filename or 'a file'} cannot be read: {problem.strerror or problem}") from None
 
@@ -77,10 +84,10 @@ class ReadOnce(Generic[Value]):
             try:
                 outcomes[self] = self.read(patient)
             except NotCheckedError as failure:
-                outcomes[self] = failure
+                outcomes[self] = failure.again()
         outcome = outcomes[self]
         if isinstance(outcome, NotCheckedError):
-            raise outcome
+            raise outcome.again() from None
         return outcome
 
 
@@ -94,12 +101,24 @@ class Patient:
         self.folder = folder
         self.outcomes: dict[object, Any] = {}
 
+    def holds(self, name: str) -> bool:
+        """Whether the folder holds a file of the name. Raises PermissionError where this user may not know it."""
+        try:
+            # Not `exists`, which raises or says no, as the version of Python has it.
+            (self.folder / name).stat()
+        except PermissionError:
+            raise
+        except (OSError, ValueError):
+            return False
+        return True
+
     @ReadOnce
     def config_file(self) -> Path:
         """config.json, or else bert_config.json."""
-        for name in ("config.json", "bert_config.json"):
-            if (self.folder / name).exists():
-                return self.folder / name
+        with needed("the configuration cannot be read"):
+            for name in ("config.json", "bert_config.json"):
+                if self.holds(name):
+                    return self.folder / name
         raise NotCheckedError("there is no configuration", f"{self.folder} holds neither config.json nor bert_config.json")
 
     @ReadOnce
@@ -114,11 +133,18 @@ class Patient:
         return unknown_keys(self.config_values)
 
     @ReadOnce
+    def refused_keys(self) -> list[str]:
+        """The keys of the configuration that minibert knows and whose values ask for what it does not compute."""
+        values = self.config_values
+        return [key for key, accepted in FIXED_KEYS.items() if key in values and values[key] not in accepted]
+
+    @ReadOnce
     def config(self) -> BertConfig:
-        """The configuration without the unknown keys: sizes can be held against tensors all the same."""
-        values = {name: value for name, value in self.config_values.items() if name not in self.unknown_keys}
+        """The configuration without the unknown and the refused keys: sizes can be held against tensors all the same."""
+        left_out = {*self.unknown_keys, *self.refused_keys}
+        values = {name: value for name, value in self.config_values.items() if name not in left_out}
         read = BertConfig.from_google if self.config_file.name == "bert_config.json" else BertConfig.from_hf
-        with needed("the configuration is refused"):
+        with needed(CONFIGURATION_REFUSED):
             return read(values)
 
     @ReadOnce
@@ -194,17 +220,18 @@ class Patient:
     @ReadOnce
     def vocabulary_file(self) -> Path:
         """The file that has the vocabulary."""
-        for name in VOCABULARY_FILES:
-            if (self.folder / name).exists():
-                return self.folder / name
+        with needed("the vocabulary cannot be read"):
+            for name in VOCABULARY_FILES:
+                if self.holds(name):
+                    return self.folder / name
         raise NotCheckedError(NO_VOCABULARY)
 
     @ReadOnce
     def tokenizer(self) -> Tokenizer:
         """The tokenizer, with all its settings."""
-        if not any((self.folder / name).exists() for name in VOCABULARY_FILES):
-            raise NotCheckedError(NO_VOCABULARY)
         with needed("the tokenizer does not load"):
+            if not any(self.holds(name) for name in VOCABULARY_FILES):
+                raise NotCheckedError(NO_VOCABULARY)
             return Tokenizer.from_folder(self.folder)
 
     @ReadOnce
@@ -220,6 +247,8 @@ class Patient:
         """The model in float32."""
         if self.unknown_keys:
             raise NotCheckedError("the configuration has unknown keys, so that the model does not load")
+        if self.refused_keys:
+            raise NotCheckedError("the configuration asks for what minibert does not compute, so that the model does not load")
         if self.pairing[1]:
             raise NotCheckedError("the tensors do not fit the configuration, so that the model does not load")
         takes = COPIES * 4 * sum(math.prod(shape) for shape in self.shapes.values())

@@ -1,15 +1,17 @@
 """The tokenizer's settings against the vocabulary, the model and each other."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from minibert.errors import MinibertError, TokenizerError, shown
+from minibert.printable import counted, listed
 from minibert.strict_json import read_json_object
 from minibert.tokenizer.settings import NO_MAXIMUM, read_special_tokens_map, read_tokenizer_config
 from minibert.tokenizer.tokenizer_json import read_tokenizer_json
-from minibert.verification.doctor.findings import Finding, bad, counted, good, in_short, listed, note, warning
+from minibert.verification.doctor.findings import Finding, bad, good, in_short, note, warning
 from minibert.verification.doctor.patient import NO_VOCABULARY, NotCheckedError, Patient
 
 FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -27,16 +29,22 @@ def loading(patient: Patient) -> Finding:
     except NotCheckedError as failure:
         if failure.reason == NO_VOCABULARY:
             raise
-        return bad(in_short(failure.problem), "Restore the tokenizer's files as they were published.")
+        # Where the configuration is the cause, its own check says so.
+        _ = patient.config_values
+        return bad(
+            in_short(failure.problem),
+            "Restore the tokenizer's files as they were published; if they are as published, minibert does not compute this "
+            "tokenizer: take the ids from the library that wrote it.",
+        )
     settings = tokenizer.settings
-    there = [name for name in FILES if (patient.folder / name).exists()]
+    there = [name for name in FILES if os.path.exists(patient.folder / name)]
     case = "lower-casing" if settings.do_lower_case else "keeping case"
     accents = "accents stripped" if settings.removes_accents else "accents kept"
     return good(
         f"It loads from {listed(there)}: {case}, {accents}.",
         files=there,
-        do_lower_case=str(settings.do_lower_case),
-        strip_accents=str(settings.removes_accents),
+        do_lower_case=settings.do_lower_case,
+        strip_accents=settings.removes_accents,
     )
 
 
@@ -72,7 +80,7 @@ def maximum_length(patient: Patient) -> Finding:
     positions = patient.config.max_position_embeddings
     path = patient.folder / "tokenizer_config.json"
     stated: Any = None
-    if path.exists():
+    if os.path.exists(path):
         try:
             stated = read_json_object(path, error=TokenizerError).get("model_max_length")
         except TokenizerError as problem:
@@ -101,7 +109,7 @@ def contradictions(patient: Patient) -> Finding:
     given: dict[str, tuple[Any, str]] = {}
     differing = []
     for name, read in readers.items():
-        if not (patient.folder / name).exists():
+        if not os.path.exists(patient.folder / name):
             continue
         try:
             settings = read(patient.folder / name)

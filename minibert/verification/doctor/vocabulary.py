@@ -1,14 +1,19 @@
 """The vocabulary against the table of word embeddings."""
 
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
+from minibert.printable import counted, listed
 from minibert.tokenizer import TokenizerSettings
-from minibert.verification.doctor.findings import Finding, bad, counted, good, in_short, listed, note, warning
+from minibert.verification.doctor.findings import Finding, bad, good, in_short, note, warning
 from minibert.verification.doctor.patient import NO_VOCABULARY, NotCheckedError, Patient
 
 ROWS_AT_ONCE = 4096
+ROUND, LARGEST_PADDING = 8, 256
+"""Tables are padded to multiples of 8, 64 or 128, for the sake of accelerators, and so by fewer rows than 256."""
 # The tokens whose ids a configuration may state as well.
 STATED_IDS = ("pad_token", "cls_token", "sep_token", "mask_token")
 
@@ -30,7 +35,7 @@ def file(patient: Patient) -> Finding:
 def rows(patient: Patient) -> Finding:
     """Whether every token has a row in the table, and every row a token."""
     tokens, height = len(patient.vocabulary), patient.word_table.shape[0]
-    facts = {"tokens": tokens, "rows": height}
+    facts: dict[str, Any] = {"tokens": tokens, "rows": height}
     if tokens > height:
         return bad(
             f"{tokens:,} tokens, but only {height:,} rows in the table of word embeddings: "
@@ -39,9 +44,14 @@ def rows(patient: Patient) -> Finding:
             **facts,
         )
     if tokens < height:
-        return note(
-            f"{tokens:,} tokens and {height:,} rows in the table of word embeddings: the last {height - tokens:,} have no token.",
-            "That is usual where a table was padded to a round number; a larger difference speaks for another vocabulary.",
+        gap = height - tokens
+        text = f"{tokens:,} tokens and {height:,} rows in the table of word embeddings: the last {gap:,} have no token."
+        if height % ROUND == 0 and gap < LARGEST_PADDING:
+            return note(f"{text} {height:,} is a multiple of {ROUND}: the table looks padded to a round number.", **facts)
+        return warning(
+            f"{text} No padding to a round number explains that: a vocabulary that lacks lines, or another model's, gives every "
+            "token behind the first missing line the wrong vector.",
+            "Use the vocabulary that belongs to the weights, whole.",
             **facts,
         )
     return good(f"{tokens:,} tokens and as many rows in the table of word embeddings.", **facts)
@@ -93,11 +103,12 @@ def equal_rows(patient: Patient) -> Finding:
     alike = [rows for rows in groups.values() if len(rows) > 1]
     if not alike:
         return good("No two rows of the table are equal.")
-    tokens = [rows for rows in alike if any(_is_used(patient, row) for row in rows[1:])]
+    tokens = _tokens(patient)
+    used = [rows for rows in alike if any(_is_used(tokens, row) for row in rows[1:])]
     number = sum(len(rows) - 1 for rows in alike)
-    examples = listed([" = ".join(_named(patient, row) for row in rows[:2]) for rows in tokens or alike], 3)
+    examples = _listed(used or alike, lambda rows: " = ".join(_named(tokens, row) for row in rows[:2]), 3)
     text = f"{counted(number, 'row')} of the table equal to another one: {examples}."
-    if not tokens:
+    if not used:
         return note(f"{text} They belong to no token that texts have.", equal=number)
     return warning(
         text, "The model cannot tell these tokens apart; fine-tune it, or ask where the checkpoint comes from.", equal=number
@@ -111,8 +122,9 @@ def zero_rows(patient: Patient) -> Finding:
     zero = [int(row) for row in np.flatnonzero(~np.concatenate([piece.any(axis=1) for piece in pieces]))] if pieces else []
     if not zero:
         return good("No row of the table is all zero.")
-    used = [row for row in zero if _is_used(patient, row) and row != _padding(patient)]
-    shown = listed([_named(patient, row) for row in used or zero])
+    tokens, padding = _tokens(patient), _padding(patient)
+    used = [row for row in zero if _is_used(tokens, row) and row != padding]
+    shown = _listed(used or zero, lambda row: _named(tokens, row), 5)
     text = f"{counted(len(zero), 'row')} of the table all zero: {shown}."
     if not used:
         return note(f"{text} {'That is the padding.' if len(zero) == 1 else 'No text has these tokens.'}", zero=len(zero))
@@ -136,18 +148,27 @@ def _padding(patient: Patient) -> int:
     return 0 if padding is None else padding
 
 
-def _is_used(patient: Patient, row: int) -> bool:
+def _tokens(patient: Patient) -> tuple[str, ...] | None:
+    """The tokens by their ids; None without a vocabulary."""
+    try:
+        return patient.vocabulary.tokens
+    except NotCheckedError:
+        return None
+
+
+def _is_used(tokens: tuple[str, ...] | None, row: int) -> bool:
     """Whether texts may have the token of a row; without a vocabulary, of any row."""
-    try:
-        tokens = patient.vocabulary.tokens
-    except NotCheckedError:
-        return True
-    return row < len(tokens) and not tokens[row].startswith("[unused")
+    return tokens is None or (row < len(tokens) and not tokens[row].startswith("[unused"))
 
 
-def _named(patient: Patient, row: int) -> str:
-    try:
-        tokens = patient.vocabulary.tokens
-    except NotCheckedError:
-        tokens = ()
-    return f"{tokens[row]!r} ({row:,})" if row < len(tokens) else f"row {row:,}"
+def _named(tokens: tuple[str, ...] | None, row: int) -> str:
+    return f"{tokens[row]!r} ({row:,})" if tokens is not None and row < len(tokens) else f"row {row:,}"
+
+
+Item = TypeVar("Item")
+
+
+def _listed(items: Sequence[Item], name: Callable[[Item], str], most: int) -> str:
+    """As `listed`, for more items than names can be made of."""
+    more = len(items) - most
+    return listed([name(item) for item in items[:most]]) + (f" and {more:,} more" if more > 0 else "")

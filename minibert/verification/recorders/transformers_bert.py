@@ -46,6 +46,12 @@ def record_transformers(model: "nn.Module", batch: Mapping[str, Any], names: Seq
     bert = _bert_in(model)
     import torch
 
+    layers = list(bert.encoder.layer)
+    if len({id(layer) for layer in layers}) < len(layers):
+        raise TraceError(
+            "two layers of the model are one and the same module, whose calls cannot be told apart; give each its own: "
+            "copy.deepcopy(layer)"
+        )
     implementation = bert.config._attn_implementation
     known = intermediate_names(len(bert.encoder.layer), pooler=bert.pooler is not None)
     check_names(names or (), known)
