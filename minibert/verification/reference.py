@@ -4,7 +4,8 @@ A reference is a safetensors file. `input_ids`, `attention_mask` and `token_type
 recorded intermediate NAME there is `float32.NAME`, what the implementation gave in float32; `correction.NAME`, what must
 be added to it, in float64, to have its float64 result (kept as float32, so the sum is exact to about 1e-13); and
 `floor.NAME`, float64 [batch]: for each text the largest error of its float32 over the ways in which it computes the same
-texts (eager and SDPA attention, alone and repeated, padded or not), for one run's error on a short text is luck. Where
+texts (eager and SDPA attention, alone and repeated, padded or not, features in other orders), for one run's error on a
+short text is luck. Where
 `positions` (int32) is there, intermediates over tokens were kept, and the floor taken, at those positions only. The metadata
 says who computed it: implementation, versions, attention, checkpoint_sha256, and the texts.
 """

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minibert import load, record
+from minibert.checkpoints.registry import weights_folder
 from minibert.cli.main import main
 from minibert.verification import Reference, Trace, plant, record_numpy
 
@@ -220,3 +221,8 @@ def test_where_a_report_cannot_go_is_said_first(folder: str, arguments: list[str
 def test_a_trace_cannot_be_swept(trace: str, capsys):
     assert main(["verify", trace, "--sweep"]) == 2
     assert "is a file, and --sweep runs a checkpoint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["batch", "one_token", "pair", "single", "unicode"])
+def test_the_default_checkpoint_agrees_with_each_of_its_stored_references_at_every_name(name: str, minilm_folder, capsys):
+    assert main(["verify", "minilm-l6", str(weights_folder() / "references" / "minilm-l6" / f"{name}.safetensors")]) == 0

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import transformers
 from safetensors.numpy import save_file
+from torch_floor import ORDERS, with_other_order
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from minibert.checkpoints.registry import resolve
@@ -74,11 +75,19 @@ def float32_floor(
     Over real positions, or those of them in `positions`.
 
     One run's error on a short text is luck: an outlying value near 10 may fall on a float32 or between two. So torch computes the
-    same texts in each of its ways, eager and SDPA attention, alone and repeated, with and without padding, and the floor
-    is the largest error among them.
+    same texts in each of its ways, eager and SDPA attention, alone and repeated, with and without padding, and with its
+    features in other orders, and the floor is the largest error among them.
     """
     rows, tokens = batch["input_ids"].shape
     floor = {name: np.zeros(rows) for name in truth}
+
+    def add(name: str, values: np.ndarray, true: np.ndarray) -> None:
+        real = real_positions(name, batch["attention_mask"], true.shape)
+        error = np.where(real, np.abs(values - true), 0.0)
+        if positions is not None and error.ndim == 3:
+            error = error[:, positions]
+        floor[name] = np.maximum(floor[name], error.reshape(rows, -1).max(axis=1))
+
     for attention in ("eager", "sdpa"):
         model.set_attn_implementation(attention)
         for padding in (0, 1, 7):
@@ -94,12 +103,12 @@ def float32_floor(
                         values = values[:, :tokens]
                     elif values.ndim == 4:
                         values = values[:, :, :tokens]
-                    real = real_positions(name, batch["attention_mask"], truth[name].shape)
-                    error = np.where(real, np.abs(values - truth[name]), 0.0)
-                    if positions is not None and error.ndim == 3:
-                        error = error[:, positions]
-                    floor[name] = np.maximum(floor[name], error.reshape(rows, -1).max(axis=1))
+                    add(name, values, truth[name])
     model.set_attn_implementation("eager")
+    for seed in range(ORDERS):
+        other, reordered = with_other_order(model, seed)
+        for name, values in record_transformers(other, batch).items():
+            add(name, values, reordered(name, truth[name]))
     return floor
 
 
