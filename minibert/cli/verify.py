@@ -101,6 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     with _on_device(arguments.device), jax.enable_x64(arguments.dtype == "float64" or jax.config.jax_enable_x64):  # type: ignore[attr-defined]
         outcomes = _of_trace(arguments, against) if Path(arguments.subject).is_file() else _of_model(arguments, against)
     worst = worst_of([outcome.report for outcome in outcomes])
+    worst = replace(worst, compared={"subject": arguments.subject, **worst.compared})
     parting = next((outcome for outcome in outcomes if not outcome.report.agrees), None)
     diagnosis = None
     if parting is not None:

@@ -13,6 +13,7 @@ from minibert.checkpoints.tensors import open_checkpoint
 from minibert.config import REQUIRED_KEYS
 from minibert.errors import TraceError
 from minibert.model.tap import data_flow_order, intermediate_names
+from minibert.printable import counted
 from minibert.strict_json import parse_json_object
 from minibert.verification.measures import (
     cosine,
@@ -52,7 +53,24 @@ def compare(trace: Mapping[str, np.ndarray], reference: Reference | Trace | Mode
     arrays = {name: np.asarray(trace[name]) for name in common}
     rows = tuple(_compare_one(name, values, found) for name, values in arrays.items())
     missing = tuple(name for name in _expected(found) if name not in arrays)
-    return Report(rows, missing, tuple(_notes(arrays, found)))
+    return Report(rows, missing, tuple(_notes(arrays, found)), compared=_in_words(trace, found))
+
+
+def _in_words(trace: Mapping[str, np.ndarray], reference: Reference) -> dict[str, str]:
+    metadata = trace.metadata if isinstance(trace, Trace) else {}
+    texts, tokens = reference.inputs["input_ids"].shape
+    return {
+        "trace": _implementation(metadata),
+        "reference": f"{reference.origin if reference.path else 'computed'}: {_implementation(reference.metadata)}",
+        "inputs": f"{counted(texts, 'text')} in rows of {counted(tokens, 'token')}",
+    }
+
+
+def _implementation(metadata: Mapping[str, str]) -> str:
+    parts = [metadata.get("implementation", "an unnamed implementation")]
+    parts += [metadata[name] for name in ("dtype", "device", "versions") if name in metadata]
+    weights = metadata.get("checkpoint_sha256")
+    return ", ".join([*parts, *([f"weights with sha256 {weights}"] if weights else [])])
 
 
 def _expected(reference: Reference) -> list[str]:

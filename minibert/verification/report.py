@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +58,8 @@ class Report:
     """What else is to be said, a sentence each."""
     diagnosis: str | None = None
     """Why it parts, as `diagnose` says it."""
+    compared: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What was held against what: "trace", "reference" and "inputs", in words."""
 
     @property
     def agrees(self) -> bool:
@@ -137,7 +139,7 @@ class Report:
         """Everything in the report, as strict JSON: the numbers that it has not, infinity and NaN, are null."""
         rows = [dataclasses.asdict(row) | {"agrees": row.agrees} for row in self.rows]
         whole = {"verdict": self.verdict, "agrees": self.agrees, "budget": BUDGET, "rows": rows}
-        whole |= {"missing": self.missing, "notes": self.notes, "diagnosis": self.diagnosis}
+        whole |= {"missing": self.missing, "notes": self.notes, "diagnosis": self.diagnosis, "compared": self.compared}
         return printable_json(whole)
 
     def to_csv(self) -> str:
@@ -186,4 +188,9 @@ def worst_of(reports: Sequence[Report]) -> Report:
         )
     missing = dict.fromkeys(name for report in reports for name in report.missing)
     notes = dict.fromkeys(note for report in reports for note in report.notes)
-    return Report(tuple(rows), tuple(missing), tuple(notes))
+    subjects = dict.fromkeys(subject for report in reports for subject in report.compared)
+    compared = {
+        subject: "; ".join(dict.fromkeys(report.compared[subject] for report in reports if subject in report.compared))
+        for subject in subjects
+    }
+    return Report(tuple(rows), tuple(missing), tuple(notes), compared=compared)

@@ -32,6 +32,8 @@ COLUMNS = ("intermediate", "max abs error", "error / RMS", "ULPs", "1 − cosine
 def page(report: Report, title: str = "minibert verification report", *, diagnosis: str | None = None) -> str:
     """The whole document: verdict, diagnosis if there is one, chart, table, what the trace lacks, and notes."""
     body = [f"<h1>{escaped(title)}</h1>", _verdict(report)]
+    if report.compared:
+        body.append(f'<ul class="compared">\n{_items([f"{name}: {text}" for name, text in report.compared.items()])}</ul>')
     if diagnosis is not None:
         body.append(f'<p class="diagnosis"><strong>Diagnosis:</strong> {escaped(diagnosis)}</p>')
     if report.notes:

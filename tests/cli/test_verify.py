@@ -226,3 +226,14 @@ def test_a_trace_cannot_be_swept(trace: str, capsys):
 @pytest.mark.parametrize("name", ["batch", "one_token", "pair", "single", "unicode"])
 def test_the_default_checkpoint_agrees_with_each_of_its_stored_references_at_every_name(name: str, minilm_folder, capsys):
     assert main(["verify", "minilm-l6", str(weights_folder() / "references" / "minilm-l6" / f"{name}.safetensors")]) == 0
+
+
+def test_a_report_says_what_was_held_against_what(trace: str, tmp_path: Path, capsys):
+    for ending in ("json", "html"):
+        assert main(["verify", trace, str(GELU), "--output", str(tmp_path / f"report.{ending}")]) == 0
+    compared = json.loads((tmp_path / "report.json").read_text())["compared"]
+    assert compared["subject"] == trace
+    assert compared["trace"].startswith("minibert Bert, compiled, float32, cpu, ")
+    assert compared["reference"].startswith("computed: minibert NumpyBert, float64, cpu, ")
+    assert compared["inputs"] == "4 texts in rows of 6 tokens"
+    assert "inputs: 4 texts in rows of 6 tokens" in (tmp_path / "report.html").read_text()
