@@ -22,6 +22,9 @@ PAIRS = 8
 MOST_ROUNDINGS = 64.0
 """How many float32 units of the mean square a variance may be off in one pass, and of its root the mean."""
 
+OPEN = 1e-4
+"""From this share of the largest number of a context on its difference is no rounding."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -82,9 +85,13 @@ def _two_terms(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[np
 def dropped(step: Step) -> np.ndarray:
     """Inverted dropout (Srivastava et al. 2014): some numbers are zero, the others divided by the share that is kept.
 
-    At each name dropout is on or off, whichever is nearer to what was recorded.
+    At each name dropout is on or off, whichever is nearer to what was recorded. A context whose choices cannot be told is taken
+    as it is, but then dropout has to show in what comes behind it: NaN, which explains nothing, if it does not.
     """
-    return min((step.computed, _dropped(step)), key=lambda values: float(np.abs(values - step.recorded).mean()))
+    nearest = min((step.computed, _dropped(step)), key=lambda values: float(np.abs(values - step.recorded).mean()))
+    if step.name.endswith(".attention.output") and nearest is step.computed and _is_context_open(step):
+        return np.full_like(nearest, np.nan)
+    return nearest
 
 
 def _dropped(step: Step) -> np.ndarray:
@@ -118,15 +125,32 @@ def _dropped_from(clean: np.ndarray, recorded: np.ndarray, rate: float) -> np.nd
 
 
 def _context_of_dropped(step: Step, part: str) -> np.ndarray:
-    """The context by probabilities of which some were dropped, where there are few enough tokens to tell which."""
+    """The context by probabilities of which some were dropped; what was recorded where too many tokens hide which."""
     probabilities, value = step.seen.get(f"{part}.probabilities"), step.seen.get(f"{part}.value")
     rate = step.bert.config.attention_probs_dropout_prob
-    if probabilities is None or value is None or value.shape[2] > value.shape[3] or rate >= 1.0:
+    if probabilities is None or value is None or not 0.0 < rate < 1.0:
         return step.computed
+    if _hides_choices(value):
+        return step.recorded
     recorded = step.bert.split_heads(step.recorded)  # [batch, heads, tokens, head_dim]
     found = recorded @ np.linalg.pinv(value)  # the probabilities that would give it
     kept = _dropped_from(probabilities, found, rate)
     return step.bert.merge_heads(kept @ value)
+
+
+def _hides_choices(value: Float[np.ndarray, "batch heads tokens head_dim"]) -> bool:
+    """Whether a context has fewer numbers than there are probabilities to choose from."""
+    return value.shape[2] > value.shape[3]
+
+
+def _is_context_open(step: Step) -> bool:
+    """Whether the context before an attention's output was taken as recorded, and is not what the probabilities give."""
+    part = step.name.rpartition(".")[0]
+    probabilities, value, context = (step.seen.get(f"{part}.{name}") for name in ("probabilities", "value", "context"))
+    if probabilities is None or value is None or context is None or not _hides_choices(value):
+        return False
+    clean = step.bert.merge_heads(probabilities @ value)
+    return bool(np.abs(context - clean).max() > OPEN * np.abs(clean).max())
 
 
 def _output_of_dropped(step: Step, layer_norm: str, projection: np.ndarray, before: np.ndarray) -> Float[np.ndarray, "..."]:

@@ -182,3 +182,15 @@ def test_a_few_wrong_values_are_no_fault_that_is_known(name: str, masked_as_a_wh
     values[0, 0].flat[:2] += 0.5
     diagnosis = diagnose(Trace(trace.values_by_name | {name: values}, trace.inputs), model)
     assert (diagnosis.first, diagnosis.fault) == (name, None)
+
+
+def test_dropout_is_named_though_the_tokens_outnumber_the_width_of_a_head():
+    model = small_model(2, max_position_embeddings=24)
+    batch = inputs_for(model.config, 2, tokens=24)
+    assert batch["input_ids"].shape[1] > model.config.head_dim
+    diagnosis = diagnose(recorded(plant(model, "dropout_left_on", layer=1), batch), model)
+    assert (diagnosis.fault, diagnosis.regions) == ("dropout_left_on", ("layers.1",))
+    trace = recorded(model, batch)
+    # What nobody can tell from dropout by itself is not called so without dropout behind it.
+    wrong = trace["layers.1.attention.context"] * 1.01
+    assert diagnose(Trace(trace.values_by_name | {"layers.1.attention.context": wrong}, trace.inputs), model).fault is None
