@@ -80,7 +80,7 @@ def normal_parameter(shape: tuple[int, ...], config: BertConfig, rngs: nnx.Rngs)
 class Dense(nnx.Module):
     """`x W + b`, with kernel [in, out] and bias [out]; on a CPU the sum over `in` is taken in `partial_sums` runs of terms.
 
-    Halves bring the rounding error of float32 down to torch's for about 1 % of a layer's time.
+    Halves bring the rounding error of float32 down to torch's at a price of 5 to 8 % of a forward pass.
     """
 
     def __init__(self, in_features: int, out_features: int, config: BertConfig, *, rngs: nnx.Rngs, partial_sums: int = 2):
