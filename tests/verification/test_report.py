@@ -18,7 +18,7 @@ from minibert.model.tap import intermediate_names
 from minibert.strict_json import parse_json_object
 from minibert.verification import Reference, Report, Row
 from minibert.verification.report import BUDGET
-from minibert.verification.report_page import page
+from minibert.verification.report.page import page
 
 GELU = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 MARKUP = '<script>alert("it\'s")</script> &amp; \x00\ud800'

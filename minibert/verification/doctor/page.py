@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from minibert.verification.doctor.checkup import LIMITS, Checkup, Row
-from minibert.verification.report_page import chart, document, escaped, table
+from minibert.verification.report.page import chart, document, escaped, table
 
 MARKS = {"good": "✓", "note": "·", "warning": "!", "bad": "✗"}
 """So that colour is not needed."""

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from minibert.numpy_bert import NumpyBert
-from minibert.verification.candidates import Candidate, candidates, other_layers, with_weights_of
 from minibert.verification.compare import compare, reference_for
+from minibert.verification.diagnosis.candidates import Candidate, candidates, other_layers, with_weights_of
+from minibert.verification.diagnosis.fitting import Adjust, Step
+from minibert.verification.diagnosis.rounding import ROUNDINGS, RoundedProducts
 from minibert.verification.faults import FAULTS
-from minibert.verification.fitting import Adjust, Step
 from minibert.verification.measures import real_positions, root_mean_square
 from minibert.verification.oracle import Model, oracle_of
 from minibert.verification.reference import Reference
 from minibert.verification.report import BUDGET
-from minibert.verification.rounding import ROUNDINGS, RoundedProducts
 from minibert.verification.trace import Trace
 
 SIZE_OF_NOISE = (0.5, 2.0)

@@ -14,8 +14,8 @@ import numpy as np
 
 from minibert.config import ACTIVATIONS
 from minibert.numpy_bert import NumpyBert, Tap
-from minibert.verification.fitting import Adjust, dropped, one_pass_variance
-from minibert.verification.rounding import ROUNDINGS, RoundedEverywhere, RoundedProducts, Rounding
+from minibert.verification.diagnosis.fitting import Adjust, dropped, one_pass_variance
+from minibert.verification.diagnosis.rounding import ROUNDINGS, RoundedEverywhere, RoundedProducts, Rounding
 
 EPSILONS = {"epsilon_1e_5": 1e-5, "epsilon_1e_6": 1e-6, "epsilon_1e_12": 1e-12}
 POSITION_OFFSETS = {"positions_off_by_one": 1, "positions_off_by_two": 2}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from minibert.printable import printable
-from minibert.verification.report import BUDGET, Report, Row, place_of
+from minibert.verification.report.report import BUDGET, Report, Row, place_of
 
 CHARACTER = 6.8
 """How wide a letter of the chart is at most, in pixels: monospace letters are 0.6 of the size, which is 11 pixels."""

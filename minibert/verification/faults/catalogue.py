@@ -14,7 +14,7 @@ from flax import nnx
 from minibert.errors import InputError
 from minibert.model import Bert
 from minibert.model.encoder import Layer
-from minibert.verification import faulty_parts as parts
+from minibert.verification.faults import faulty_parts as parts
 
 Plant = Callable[[Bert, int], None]
 

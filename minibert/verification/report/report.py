@@ -121,7 +121,7 @@ class Report:
 
         Raises TraceError for another ending and where nothing can be written.
         """
-        from minibert.verification.report_page import page
+        from minibert.verification.report.page import page
 
         path = Path(path)
         forms = {".json": self.to_json, ".csv": self.to_csv, ".html": lambda: page(self, diagnosis=self.diagnosis)}
