@@ -18,6 +18,7 @@ from minibert.cli.texts import add_texts, texts_given, tokenized
 from minibert.config import DTYPES, BertConfig
 from minibert.errors import InputError
 from minibert.model.tap import intermediate_names
+from minibert.printable import listed
 from minibert.verification import Trace, load_transformers, record, record_numpy, record_transformers
 from minibert.verification.trace import check_names
 
@@ -84,6 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         formed = [name for name in known if arguments.attention != "sdpa" or not name.endswith((".scores", ".probabilities"))]
         names = _chosen(patterns, known, formed) if patterns else formed
+        never = [name for name in names if name not in formed]
+        if never:
+            raise InputError(f"--attention {arguments.attention} never forms {listed(never)}; give --attention eager")
         _check_size(names, batch, blueprint.config, dtype)
         if arguments.implementation == "minibert":
             with jax.enable_x64(dtype == "float64"):

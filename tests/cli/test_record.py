@@ -119,7 +119,7 @@ def test_of_a_pattern_sdpa_leaves_out_what_it_never_forms(folder: Path, capsys: 
     assert len(recorded(folder, "a", *sdpa, "--names", "layers.1.attention.*")) == 6
     output = str(folder.parent / "trace.safetensors")
     error = refusal(capsys, str(folder), "a", *sdpa, "--names", "layers.*.attention.scores", "--output", output)
-    assert "sdpa attention never forms layers.0.attention.scores, layers.1.attention.scores" in error
+    assert "--attention sdpa never forms layers.0.attention.scores, layers.1.attention.scores; give --attention eager" in error
 
 
 @pytest.mark.parametrize(
