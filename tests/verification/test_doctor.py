@@ -48,8 +48,17 @@ from sick_checkpoints import (
 
 from minibert import CheckpointError, FetchError
 from minibert.strict_json import parse_json_object
-from minibert.verification.doctor import examine
-from minibert.verification.doctor.examination import CHECKS
+from minibert.verification.doctor import Finding, examine
+from minibert.verification.doctor.examination import CHECKS, finding_of
+from minibert.verification.doctor.patient import Patient
+
+
+def one_finding(folder: Path, group: str, subject: str) -> Finding:
+    """What one check finds, without all others."""
+    (check,) = (check for check in CHECKS if (check.group, check.subject) == (group, subject))
+    finding = finding_of(check, Patient(folder))
+    assert finding is not None
+    return finding
 
 
 @pytest.fixture
@@ -422,7 +431,7 @@ def test_what_stands_in_the_place_of_weights_is_named(folder: Path, name: str, c
     (folder / name).write_bytes(content)
     if name.startswith("model-"):
         write(folder, "model.safetensors.index.json", {"weight_map": {"a": name}})
-    finding = finding_at(examine(folder), "files", "weights")
+    finding = one_finding(folder, "files", "weights")
     assert finding.found == f"{name} is {found}, not the weights."
     assert advice in finding.advice
 
@@ -430,40 +439,40 @@ def test_what_stands_in_the_place_of_weights_is_named(folder: Path, name: str, c
 @pytest.mark.parametrize("name", ["pytorch_model-00001-of-00002.bin", "bert_model.ckpt.index", "model.fp16.safetensors"])
 def test_weights_in_another_form_are_named_and_not_called_absent(folder: Path, name: str):
     (folder / "model.safetensors").rename(folder / name)
-    assert f"it holds {name}, a format that this version does not read" in finding_at(examine(folder), "files", "weights").found
+    assert f"it holds {name}, a format that this version does not read" in one_finding(folder, "files", "weights").found
 
 
 def test_a_link_to_a_device_is_no_link_to_nowhere(folder: Path):
     (folder / "vocab.txt").unlink()
     (folder / "vocab.txt").symlink_to(os.devnull)
-    assert "vocab.txt is a link to no regular file" in finding_at(examine(folder), "files", "stand-ins").found
+    assert "vocab.txt is a link to no regular file" in one_finding(folder, "files", "stand-ins").found
 
 
 def test_an_empty_folder_around_a_checkpoint_says_which_to_give(folder: Path, tmp_path: Path):
     (tmp_path / "around").mkdir()
     folder.rename(tmp_path / "around" / "inside")
-    assert finding_at(examine(tmp_path / "around"), "files", "folder").advice.endswith("around/inside")
+    assert one_finding(tmp_path / "around", "files", "folder").advice.endswith("around/inside")
 
 
 def test_the_other_files_have_hashes_too(folder: Path):
-    hashes = finding_at(examine(folder), "files", "files beside").facts["sha256"]
+    hashes = one_finding(folder, "files", "files beside").facts["sha256"]
     assert set(hashes) == {"config.json", "vocab.txt", "tokenizer_config.json"}
     assert hashes["vocab.txt"] == hashlib.sha256((folder / "vocab.txt").read_bytes()).hexdigest()
 
 
 def test_a_head_that_the_configuration_names_and_nobody_has_is_noted(folder: Path):
     configure(folder, architectures=["BertForSequenceClassification"])
-    assert "no tensor of a head is there" in finding_at(examine(folder), "weights", "head").found
+    assert "no tensor of a head is there" in one_finding(folder, "weights", "head").found
 
 
 def test_an_architecture_that_is_no_list_is_looked_at(folder: Path):
     configure(folder, architectures="RobertaModel")
-    assert "it calls itself no BERT" in finding_at(examine(folder), "configuration", "architecture").found
+    assert "it calls itself no BERT" in one_finding(folder, "configuration", "architecture").found
 
 
 def test_heads_too_wide_to_be_meant_are_a_warning(folder: Path):
     configure(folder, num_attention_heads=24)
-    assert finding_at(examine(folder), "configuration", "head width").status == "warning"
+    assert one_finding(folder, "configuration", "head width").status == "warning"
 
 
 def test_a_broken_registry_is_not_the_checkpoints_fault(folder: Path, monkeypatch: pytest.MonkeyPatch):
