@@ -1,7 +1,7 @@
 """`BertConfig`: the one description of a model, read from Hugging Face's config.json and Google's bert_config.json."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +133,8 @@ class BertConfig:
 
     @classmethod
     def _from_dialect(cls, values: dict[str, Any], activations: dict[str, str], overrides: dict[str, Any]) -> "BertConfig":
-        for key, accepted in FIXED_KEYS.items():
-            if key in values and values[key] not in accepted:
-                raise ConfigError(f"{key} is {values[key]!r}; minibert implements {accepted[0]!r} only")
+        for key in refused_keys(values):
+            raise ConfigError(f"{key} is {values[key]!r}; minibert implements {FIXED_KEYS[key][0]!r} only")
         own = file_fields()
         missing = [name for name in REQUIRED_KEYS if name not in values and name not in overrides]
         if missing:
@@ -190,6 +189,11 @@ class BertConfig:
 def file_fields() -> set[str]:
     """The fields of BertConfig that a file may set."""
     return {field.name for field in dataclasses.fields(BertConfig)} - OUR_FIELDS
+
+
+def refused_keys(values: Mapping[str, Any]) -> list[str]:
+    """The keys of a file whose values ask for what minibert does not compute."""
+    return [key for key, accepted in FIXED_KEYS.items() if key in values and values[key] not in accepted]
 
 
 def unknown_keys(values: Iterable[str]) -> list[str]:

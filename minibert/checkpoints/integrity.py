@@ -11,13 +11,20 @@ from pathlib import Path
 
 from minibert.checkpoints.registry import Entry, File
 from minibert.checkpoints.safetensors_file import MAX_HEADER_BYTES
+from minibert.checkpoints.tensors import open_checkpoint
 from minibert.errors import FetchError
 from minibert.strict_json import parse_json_object, read_json_object, read_regular_file
 
 # What was fetched, beside the files themselves: the only witness later on for a file whose hash no registry knows.
 RECORD = "fetched.json"
-# Pages that proxies, log-in walls and careless mirrors send in a file's place, and the stand-in that git keeps for one.
-_IMPOSTORS = (b"<!doctype", b"<html", b"<?xml", b"version https://git-lfs")
+GIT_LFS_POINTER = "a pointer of Git LFS"
+IMPOSTORS = {
+    b"version https://git-lfs": GIT_LFS_POINTER,
+    b"<!doctype": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "a web page",
+}
+"""What begins so is a page that a proxy, log-in wall or careless mirror sends in a file's place, or git's stand-in for one."""
 # What the system says when a disk, a quota or a limit on a file's size is reached.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -62,6 +69,15 @@ def write_record(folder: Path, origin: str, verdicts: tuple[Verdict, ...]) -> No
     files = {verdict.name: {"sha256": verdict.sha256, "size": verdict.size} for verdict in verdicts}
     text = json.dumps({"origin": origin, "files": files}, indent=2)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def weights_sha256(folder: Path) -> tuple[Path, str]:
+    """The file of a checkpoint's weights, the first of several, and its sha256: what traces name a checkpoint by.
+
+    Raises CheckpointError as `open_checkpoint` does.
+    """
+    weights = open_checkpoint(folder).files[0]
+    return weights, sha256_of(weights)
 
 
 def sha256_of(path: Path) -> str:
@@ -121,7 +137,7 @@ def _check_form(path: Path) -> None:
     """FetchError where a file without a confirmed hash is visibly not what its name says."""
     with path.open("rb") as stream:
         start = stream.read(512)
-    if not start.strip() or start.lstrip().lower().startswith(_IMPOSTORS):
+    if not start.strip() or start.lstrip().lower().startswith(tuple(IMPOSTORS)):
         found = "nothing" if not start.strip() else repr(start.lstrip()[:40].decode("latin-1"))
         raise FetchError(f"{path.name} holds {found}, not the file: a proxy or mirror sent something else; try another network")
     if path.suffix == ".json":

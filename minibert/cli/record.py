@@ -10,10 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from minibert.checkpoints.integrity import sha256_of
+from minibert.checkpoints.integrity import weights_sha256
 from minibert.checkpoints.loading import load, read_blueprint
 from minibert.checkpoints.registry import resolve
-from minibert.checkpoints.tensors import open_checkpoint
 from minibert.cli.texts import add_texts, texts_given, tokenized
 from minibert.config import DTYPES, BertConfig
 from minibert.errors import InputError
@@ -94,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
                 trace = record(load(folder, dtype=dtype), batch, names)
         else:
             trace = record_transformers(load_transformers(folder, arguments.attention or "eager", dtype), batch, names)
-    trace.metadata |= {"texts": json.dumps(texts), "checkpoint_sha256": sha256_of(open_checkpoint(folder).files[0])}
+    trace.metadata |= {"texts": json.dumps(texts), "checkpoint_sha256": weights_sha256(folder)[1]}
     output = Path(arguments.output)
     trace.save(output)
     _print(trace, output)

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from minibert.checkpoints.integrity import sha256_of
+from minibert.checkpoints.integrity import weights_sha256
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import find_weights, lookup, resolve
-from minibert.checkpoints.tensors import open_checkpoint
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.texts import tokenized
@@ -248,8 +247,7 @@ def _on_device(kind: str | None) -> Iterator[None]:
 
 def _check_weights(folder: Path, references: list[Reference]) -> None:
     """Refuse weights that are not those that the references were recorded from, instead of calling them wrong."""
-    weights = open_checkpoint(folder).files[0]
-    found = sha256_of(weights)
+    weights, found = weights_sha256(folder)
     for reference in references:
         recorded = reference.metadata.get("checkpoint_sha256")
         if recorded != found:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from minibert.checkpoints.integrity import sha256_of
+from minibert.checkpoints.integrity import weights_sha256
 from minibert.checkpoints.registry import find_weights, resolve
-from minibert.checkpoints.tensors import open_checkpoint
 from minibert.config import REQUIRED_KEYS
 from minibert.errors import TraceError
 from minibert.model.tap import data_flow_order, intermediate_names
+from minibert.numpy_bert import NumpyBert
 from minibert.printable import counted
 from minibert.strict_json import parse_json_object
 from minibert.verification.measures import (
@@ -99,21 +99,26 @@ def reference_for(
         return _reference_of_trace(trace, reference, model)
     if not isinstance(trace, Trace):
         raise TraceError("a mapping of arrays does not say what its inputs were; give a Trace, or a stored reference")
-    return _computed_for(trace, reference, _arithmetic(trace))
+    return _computed_for(trace, _oracle_for(trace, reference), _arithmetic(trace))
 
 
-def _computed_for(trace: Trace, model: Model, arithmetic: str) -> Reference:
+def _oracle_for(trace: Trace, model: Model) -> NumpyBert:
+    """The truth that a trace can be held against: TraceError for other weights than those that it names, or other sizes."""
     if isinstance(model, str | Path):
         _check_weights(trace, resolve(model))
     oracle = oracle_of(model)
     _check_sizes(trace, dataclasses.asdict(oracle.config), "the checkpoint that gives the true values")
+    return oracle
+
+
+def _computed_for(trace: Trace, oracle: NumpyBert, arithmetic: str) -> Reference:
     computed = computed_reference(oracle, trace.inputs, list(trace), arithmetic)
-    for name, truth in computed.truth.items():
-        if not np.isfinite(truth[real_positions(name, computed.inputs["attention_mask"], truth.shape)]).all():
-            raise TraceError(
-                f"the true values of {name} are no finite numbers even in float64: the checkpoint's weights hold NaN, infinity "
-                "or absurd values; minibert doctor says which"
-            )
+    broken = computed.first_without_number
+    if broken is not None:
+        raise TraceError(
+            f"the true values of {broken} are no finite numbers even in float64: the checkpoint's weights hold NaN, infinity "
+            "or absurd values; minibert doctor says which"
+        )
     return computed
 
 
@@ -121,8 +126,7 @@ def _check_weights(trace: Trace, folder: Path) -> None:
     recorded = trace.metadata.get("checkpoint_sha256")
     if not recorded:
         return
-    weights = open_checkpoint(folder).files[0]
-    found = sha256_of(weights)
+    weights, found = weights_sha256(folder)
     if recorded != found:
         raise TraceError(
             f"the trace was recorded from weights with sha256 {recorded}, and {weights} has sha256 {found}; give the checkpoint "
@@ -152,15 +156,17 @@ def _reference_of_trace(trace: Mapping[str, np.ndarray], reference: Trace, model
             "two traces alone do not say which of them is right: the true values need the parameters; give the checkpoint as "
             "model=, or fetch the one whose sha256 the reference trace names"
         )
-    computed = _computed_for(reference, model, _arithmetic(reference))
+    oracle = _oracle_for(reference, model)
+    ours, theirs = _arithmetic(trace), _arithmetic(reference)
+    computed = _computed_for(reference, oracle, theirs)
     own = compare(reference, computed)
     if own.first_disagreement is not None:
         raise TraceError(
             f"the reference trace, of {reference.metadata.get('implementation', 'an unnamed implementation')}, itself parts from "
             f"the truth, first at {own.first_disagreement.name}; compare it with its checkpoint to learn why"
         )
-    if "float64" in (_arithmetic(trace), _arithmetic(reference)) and _arithmetic(trace) != _arithmetic(reference):
-        return _computed_for(reference, model, _arithmetic(trace))
+    if (ours == "float64") != (theirs == "float64"):
+        return _computed_for(reference, oracle, ours)
     mask = computed.inputs["attention_mask"]
     floor = {}
     for name, truth in computed.truth.items():

@@ -34,8 +34,8 @@ def real_positions(
 
 def error_of_each_text(
     name: str,
-    values: Float[np.ndarray, "batch *shape"],
-    truth: Float[np.ndarray, "batch *shape"],
+    values: Float[np.ndarray, " batch *shape"],
+    truth: Float[np.ndarray, " batch *shape"],
     mask: Integer[np.ndarray, "batch tokens"],
     positions: Integer[np.ndarray, " kept"] | None = None,
 ) -> Float[np.ndarray, " batch"]:

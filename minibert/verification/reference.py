@@ -19,6 +19,7 @@ from minibert.checkpoints.registry import weights_folder
 from minibert.checkpoints.safetensors_file import open_safetensors
 from minibert.errors import TraceError
 from minibert.strict_json import parse_json
+from minibert.verification.measures import real_positions
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -46,6 +47,15 @@ class Reference:
         """What the inputs were made from, a text each or a pair of texts. Raises TraceError if the metadata is broken."""
         where = f"the texts in the metadata of {self.origin}"
         return parse_json(self.metadata.get("texts", "[]").encode(), where, error=TraceError)
+
+    @property
+    def first_without_number(self) -> str | None:
+        """The first name whose true values at real positions are not all finite; None if they are."""
+        mask = self.inputs["attention_mask"]
+        for name, values in self.truth.items():
+            if not np.isfinite(values[real_positions(name, mask, values.shape, self.positions)]).all():
+                return name
+        return None
 
     @classmethod
     def read(cls, path: Path | str) -> "Reference":

@@ -8,29 +8,21 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from tiny_checkpoint import tiny_checkpoint
 
 from minibert import CheckpointError
 from minibert.cli.main import main
 from minibert.strict_json import parse_json_object
 
-TINY = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz.,!?:;"]
 
 
-@pytest.fixture(autouse=True)
-def no_compilation_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minibert.cli.main.keep_compiled_programs", lambda: None)
+pytestmark = pytest.mark.usefixtures("no_compilation_cache")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The tiny checkpoint of 2 layers and 19 positions, with a vocabulary."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).write_bytes((TINY / name).read_bytes())
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
-    return folder
+    return tiny_checkpoint(tmp_path / "tiny", VOCABULARY)
 
 
 def test_a_healthy_checkpoint_has_its_verdict_on_top_and_status_0(folder: Path, capsys):

@@ -8,31 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_checkpoint import tiny_checkpoint
 
 from minibert import Tokenizer, Trace, load, record
 from minibert.cli.main import main
 from minibert.model.tap import intermediate_names, layer_output_names
 from minibert.verification import record_numpy
 
-TINY = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 TEXTS = ["a b c", "c"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"]
 
 
-@pytest.fixture(autouse=True)
-def no_compilation_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minibert.cli.main.keep_compiled_programs", lambda: None)
+pytestmark = pytest.mark.usefixtures("no_compilation_cache")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The tiny checkpoint of 2 layers and 19 positions, with a vocabulary."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).write_bytes((TINY / name).read_bytes())
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
-    return folder
+    return tiny_checkpoint(tmp_path / "tiny", VOCABULARY)
 
 
 def recorded(folder: Path, *arguments: str, status: int = 0) -> Trace:

@@ -21,10 +21,7 @@ ADDED = ("[bold]", "[/]", "two words", "\x1b[31m", ":smile:")
 IDS = {token: number for number, token in enumerate(TOKENS)}
 
 
-@pytest.fixture(autouse=True)
-def no_compilation_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The commands switch it on for the whole process; here the other tests must not find it on.
-    monkeypatch.setattr("minibert.cli.main.keep_compiled_programs", lambda: None)
+pytestmark = pytest.mark.usefixtures("no_compilation_cache")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import transformers
 from safetensors.numpy import save_file
-from torch_floor import ORDERS, with_other_order
+from torch_floor import in_other_orders, unpadded
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from minibert.checkpoints.registry import resolve
@@ -96,19 +96,10 @@ def float32_floor(
             for copies in (1, 8):
                 padded = {name: np.tile(np.pad(array, ((0, 0), (0, padding))), (copies, 1)) for name, array in batch.items()}
                 for name, values in record_transformers(model, padded).items():
-                    values = values[:rows]
-                    if name.endswith((".scores", ".probabilities")):
-                        values = values[:, :, :tokens, :tokens]
-                    elif values.ndim == 3:
-                        values = values[:, :tokens]
-                    elif values.ndim == 4:
-                        values = values[:, :, :tokens]
-                    add(name, values, truth[name])
+                    add(name, unpadded(name, values, rows, tokens), truth[name])
     model.set_attn_implementation("eager")
-    for seed in range(ORDERS):
-        other, reordered = with_other_order(model, seed)
-        for name, values in record_transformers(other, batch).items():
-            add(name, values, reordered(name, truth[name]))
+    for name, values, true in in_other_orders(model, batch, truth):
+        add(name, values, true)
     return floor
 
 

@@ -1,7 +1,7 @@
 """What transformers' float32 itself is worth: random models of torch, and their errors over orders of summation."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,29 @@ def random_batch(model: Any, random: np.random.Generator, texts: int, tokens: in
 def floor_over_orders(model: Any, batch: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> dict[str, float]:
     """The largest error of torch's float32 at each intermediate, over models that differ in the order of their features only."""
     floor = dict.fromkeys(truth, 0.0)
+    for name, values, true in in_other_orders(model, batch, truth):
+        floor[name] = max(floor[name], float(error_of_each_text(name, values, true, batch["attention_mask"]).max()))
+    return floor
+
+
+def in_other_orders(
+    model: Any, batch: dict[str, np.ndarray], truth: dict[str, np.ndarray]
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Each intermediate of each of `ORDERS` models in another order, and the truth in that order."""
     for seed in range(ORDERS):
         other, reordered = with_other_order(model, seed)
         for name, values in record_transformers(other, batch).items():
-            errors = error_of_each_text(name, values, reordered(name, truth[name]), batch["attention_mask"])
-            floor[name] = max(floor[name], float(errors.max()))
-    return floor
+            yield name, values, reordered(name, truth[name])
+
+
+def unpadded(name: str, values: np.ndarray, texts: int, tokens: int) -> np.ndarray:
+    """An intermediate of a larger batch, cut to its first texts and each of them to its first tokens."""
+    values = values[:texts]
+    if name.endswith((".scores", ".probabilities")):
+        return values[:, :, :tokens, :tokens]
+    if values.ndim == 3:
+        return values[:, :tokens]
+    return values[:, :, :tokens] if values.ndim == 4 else values
 
 
 def with_other_order(model: Any, seed: int) -> tuple[Any, Reorder]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from torch_floor import floor_over_orders, random_batch, random_bert
+from torch_floor import floor_over_orders, random_batch, random_bert, unpadded, with_other_order
 
 from minibert import Bert, load, record
 from minibert.model.tap import intermediate_names
@@ -37,11 +37,7 @@ def padded(model: Bert, batch: Values) -> dict[str, np.ndarray]:
     texts, tokens = batch["input_ids"].shape
     more = min(5, model.config.max_position_embeddings - tokens)
     larger = {name: np.pad(array, ((0, 3), (0, more))) for name, array in batch.items()}
-    cut = {}
-    for name, values in record(model, larger).items():
-        token_axes = {2: (), 3: (1,), 4: (2, 3) if name.endswith((".scores", ".probabilities")) else (2,)}[values.ndim]
-        cut[name] = values[:texts][tuple(slice(tokens if axis in token_axes else None) for axis in range(values.ndim))]
-    return cut
+    return {name: unpadded(name, values, texts, tokens) for name, values in record(model, larger).items()}
 
 
 WAYS = {"eager": eager, "compiled": record, "padded": padded}
@@ -85,8 +81,6 @@ def test_every_name_of_the_trained_model_is_within_torchs_own_floor(minilm_folde
 
 
 def test_another_order_of_features_is_the_same_function(tmp_path: Path):
-    from torch_floor import with_other_order
-
     random = np.random.default_rng(1)
     theirs = random_bert(1, random, 6, least_width=4)
     batch = random_batch(theirs, random, 3, 6)

@@ -12,9 +12,7 @@ from minibert.verification.compare import compare
 from minibert.verification.diagnosis import diagnose
 from minibert.verification.doctor.findings import Finding, bad, good, in_short, note, warning
 from minibert.verification.doctor.patient import DOES_NOT_LOAD, TOO_LARGE, NotCheckedError, Patient
-from minibert.verification.measures import real_positions
 from minibert.verification.oracle import computed_reference, oracle_of
-from minibert.verification.reference import Reference
 from minibert.verification.report import BUDGET
 from minibert.verification.sample_texts import LONGEST_ROW, PAIR, TEXTS, sample_batch
 from minibert.verification.trace import record
@@ -69,7 +67,7 @@ def intermediates(patient: Patient) -> Finding:
     # What overflows is found in the values themselves.
     with np.errstate(all="ignore"):
         reference = computed_reference(oracle, batch, names)
-        broken = _first_without_number(reference)
+        broken = reference.first_without_number
         if broken is not None:
             return bad(
                 f"Even in float64 the values are no finite numbers, first in {broken}.",
@@ -121,11 +119,3 @@ def _values(config: BertConfig, rows: int, tokens: int) -> int:
     """How many values all intermediates of the layers have."""
     widths = 9 * config.hidden_size + 2 * config.intermediate_size + 2 * config.num_attention_heads * tokens
     return rows * tokens * widths * config.num_hidden_layers
-
-
-def _first_without_number(reference: Reference) -> str | None:
-    mask = reference.inputs["attention_mask"]
-    for name, values in reference.truth.items():
-        if not np.isfinite(values[real_positions(name, mask, values.shape)]).all():
-            return name
-    return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from minibert.checkpoints.integrity import sha256_of
+from minibert.checkpoints.integrity import GIT_LFS_POINTER, IMPOSTORS, sha256_of
 from minibert.checkpoints.registry import Entry, checkpoint_folder, registry
 from minibert.checkpoints.tensors import INDEX_FILE, OTHER_FORMATS, SINGLE_FILE
 from minibert.errors import FetchError
@@ -28,19 +28,13 @@ READ = (
 )
 
 # What a file begins with that stands in another one's place.
-POINTER = "a pointer of Git LFS"
-STAND_INS = {
-    b"version https://git-lfs": POINTER,
-    b"<!doctype": "a web page",
-    b"<html": "a web page",
-    b"<?xml": "a web page",
+STAND_INS = IMPOSTORS | {
     b"entry not found": "a server's error message",
     b"repository not found": "a server's error message",
     b"not found": "a server's error message",
     b'{"error"': "a server's error message",
     b'{"message"': "a server's error message",
 }
-
 
 PULL = "In the clone run `git lfs pull`, which fetches the files themselves."
 FETCH_AGAIN = "Fetch the files again from where they are published."
@@ -87,7 +81,7 @@ def stand_ins(patient: Patient) -> Finding:
         if what:
             is_read = any(fnmatchcase(file.name, pattern) for pattern in READ)
             (found if is_read else elsewhere).append(f"{file.name} is {what}")
-            advice = PULL if what == POINTER and is_read else advice
+            advice = PULL if what == GIT_LFS_POINTER and is_read else advice
     if found:
         return bad(f"{'; '.join(found)}: not the file itself.", advice)
     if elsewhere:
@@ -103,7 +97,7 @@ def weights(patient: Patient) -> Finding:
         for file in files_of(patient):
             what = _stand_in(patient.folder / file.name) if fnmatchcase(file.name, "model*.safetensors") else None
             if what:
-                return bad(f"{file.name} is {what}, not the weights.", PULL if what == POINTER else FETCH_AGAIN)
+                return bad(f"{file.name} is {what}, not the weights.", PULL if what == GIT_LFS_POINTER else FETCH_AGAIN)
         return bad(in_short(failure.problem), _instead(patient))
     total = sum(path.stat().st_size for path in stored.files)
     both = all(os.path.exists(patient.folder / name) for name in (SINGLE_FILE, INDEX_FILE))

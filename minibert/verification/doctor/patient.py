@@ -17,7 +17,7 @@ from minibert.checkpoints.matching import FLOATING, Match, Problem, has_pooler, 
 from minibert.checkpoints.names import canonical_hf_name
 from minibert.checkpoints.safetensors_file import Tensor
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
-from minibert.config import FIXED_KEYS, BertConfig, unknown_keys
+from minibert.config import BertConfig, refused_keys, unknown_keys
 from minibert.errors import CheckpointError, ConfigError, MinibertError
 from minibert.model import Bert
 from minibert.strict_json import read_json_object
@@ -135,8 +135,7 @@ class Patient:
     @ReadOnce
     def refused_keys(self) -> list[str]:
         """The keys of the configuration that minibert knows and whose values ask for what it does not compute."""
-        values = self.config_values
-        return [key for key, accepted in FIXED_KEYS.items() if key in values and values[key] not in accepted]
+        return refused_keys(self.config_values)
 
     @ReadOnce
     def config(self) -> BertConfig:

@@ -2,6 +2,7 @@
 
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from minibert.checkpoints.names import HF_BUFFERS
@@ -53,7 +54,8 @@ def finite(patient: Patient) -> Finding:
 def magnitude(patient: Patient) -> Finding:
     """The largest value of the model, and values where float16 ends."""
     sizes = {name: found.magnitude for name, found in _with_values(patient).items() if _is_model(name)}
-    too_large = sorted((name for name in sizes if sizes[name] >= LARGEST_POSSIBLE), key=sizes.__getitem__, reverse=True)
+    ordered = sorted(sizes, key=sizes.__getitem__, reverse=True)
+    too_large = [name for name in ordered if sizes[name] >= LARGEST_POSSIBLE]
     at_limit = {name: found.at_float16_limit for name, found in patient.statistics.items() if found.at_float16_limit}
     cut_off = (
         f"{counted(sum(at_limit.values()), 'value')} of exactly ±{FLOAT16_LARGEST:,.0f}, the largest number of float16, in "
@@ -68,7 +70,7 @@ def magnitude(patient: Patient) -> Finding:
         )
     if at_limit:
         return warning(cut_off, IN_FLOAT32, names=[*at_limit])
-    large = sorted((name for name in sizes if sizes[name] >= LARGEST_USUAL), key=sizes.__getitem__, reverse=True)
+    large = [name for name in ordered if sizes[name] >= LARGEST_USUAL]
     if large:
         return warning(
             f"Unusually large values: {_largest_of(large, patient)}. {OF_PUBLISHED}",
@@ -78,8 +80,7 @@ def magnitude(patient: Patient) -> Finding:
         )
     if not sizes:
         raise NotCheckedError("the weights have no tensors under BERT's names")
-    name = max(sizes, key=sizes.__getitem__)
-    return good(f"The largest value is ±{sizes[name]:.3g}, in {name}.", largest=sizes[name])
+    return good(f"The largest value is ±{sizes[ordered[0]]:.3g}, in {ordered[0]}.", largest=sizes[ordered[0]])
 
 
 def constant(patient: Patient) -> Finding:
@@ -182,12 +183,10 @@ def equal_kernels(patient: Patient) -> Finding:
     """Kernels that are the same as others, of one layer or of several."""
     same_layer = {layer: group[0] for group in _equal_layers(patient) for layer in group}
     groups = defaultdict(list)
-    for name, found in patient.statistics.items():
-        if name.startswith("encoder.layer.") and len(found.shape) == 2 and not found.is_constant:
-            layer = _layer_of(name)
-            # Those of equal layers are equal too, which is said already.
-            if same_layer.get(layer, layer) == layer:
-                groups[found.digest].append(name)
+    for layer, name, found in _in_layers(patient):
+        # Those of equal layers are equal too, which is said already.
+        if len(found.shape) == 2 and not found.is_constant and same_layer.get(layer, layer) == layer:
+            groups[found.digest].append(name)
     alike = [names for names in groups.values() if len(names) > 1]
     if not alike:
         return good("No two kernels are equal.")
@@ -197,9 +196,8 @@ def equal_kernels(patient: Patient) -> Finding:
 
 def _equal_layers(patient: Patient) -> list[list[int]]:
     layers: defaultdict[int, dict[str, bytes]] = defaultdict(dict)
-    for name, found in patient.statistics.items():
-        if name.startswith("encoder.layer."):
-            layers[_layer_of(name)][_role(name)] = found.digest
+    for layer, name, found in _in_layers(patient):
+        layers[layer][_role(name)] = found.digest
     groups = defaultdict(list)
     for layer in sorted(layers):
         groups[frozenset(layers[layer].items())].append(layer)
@@ -227,9 +225,9 @@ def _largest_of(names: list[str], patient: Patient) -> str:
 def _untrained_layers(patient: Patient) -> list[int]:
     """The layers that have all their vectors, each of them 0 or 1 throughout, as before training."""
     vectors: defaultdict[int, list[Statistics]] = defaultdict(list)
-    for name, found in patient.statistics.items():
-        if name.startswith("encoder.layer.") and len(found.shape) == 1:
-            vectors[_layer_of(name)].append(found)
+    for layer, _, found in _in_layers(patient):
+        if len(found.shape) == 1:
+            vectors[layer].append(found)
     return sorted(
         layer
         for layer, those in vectors.items()
@@ -244,7 +242,7 @@ def _has_initial_kernels(patient: Patient) -> bool:
     except NotCheckedError:
         initial = BertConfig.initializer_range
     least, most = (share * initial for share in INITIAL_SPREAD)
-    kernels = [found for name, found in patient.statistics.items() if name.startswith("encoder.layer.") and len(found.shape) == 2]
+    kernels = [found for _, _, found in _in_layers(patient) if len(found.shape) == 2]
     return bool(kernels) and all(least <= found.deviation <= most for found in kernels)
 
 
@@ -281,6 +279,11 @@ def _is_scale(name: str) -> bool:
 def _is_model(name: str) -> bool:
     """Whether a tensor is one of the encoder or the pooler: neither a head's nor a buffer."""
     return name.startswith(("embeddings.", "encoder.", "pooler.")) and name not in HF_BUFFERS
+
+
+def _in_layers(patient: Patient) -> Iterator[tuple[int, str, Statistics]]:
+    """Each tensor of a layer: the layer's number, the name, and what its values are like."""
+    return ((_layer_of(name), name, found) for name, found in patient.statistics.items() if name.startswith("encoder.layer."))
 
 
 def _layer_of(name: str) -> int:

@@ -1,0 +1,15 @@
+"""A checkpoint small enough for every command, with a vocabulary of the test's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+TINY = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
+
+
+def tiny_checkpoint(folder: Path, vocabulary: Sequence[str]) -> Path:
+    """Writes the checkpoint of 2 layers, 37 rows in the table of word embeddings and 19 positions."""
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_bytes((TINY / name).read_bytes())
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    return folder
