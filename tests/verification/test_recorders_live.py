@@ -11,7 +11,14 @@ import pytest
 
 from minibert import InputError, Trace, TraceError, compare
 from minibert.model.tap import layer_output_names
-from minibert.verification import Reference, load_transformers, record_by_mapping, record_transformers, stored_references
+from minibert.verification import (
+    Reference,
+    diagnose,
+    load_transformers,
+    record_by_mapping,
+    record_transformers,
+    stored_references,
+)
 from minibert.verification.measures import real_positions
 
 pytestmark = pytest.mark.reference
@@ -203,6 +210,32 @@ def test_scores_that_are_never_formed_are_refused(reference: Reference):
     model = load_transformers(TINY / "gelu", "sdpa")
     with pytest.raises(TraceError, match=r"sdpa attention never forms layers\.0\.attention\.scores; load the model with attn_"):
         record_transformers(model, reference.inputs, ["layers.0.attention.scores"])
+
+
+def test_scores_of_an_attention_function_that_makes_others_are_left_out(
+    bert: Any, reference: Reference, monkeypatch: pytest.MonkeyPatch
+):
+    from transformers.models.bert import modeling_bert
+
+    right = modeling_bert.eager_attention_forward
+
+    def without_scale(module: Any, *arguments: Any, **options: Any) -> Any:
+        return right(module, *arguments, **options | {"scaling": 1.0 if module.layer_idx == 1 else options["scaling"]})
+
+    monkeypatch.setattr(modeling_bert, "eager_attention_forward", without_scale)
+    trace = record_transformers(bert, reference.inputs)
+    assert set(reference.truth) - set(trace) == {"layers.1.attention.scores"}
+    diagnosis = diagnose(trace, TINY / "gelu")
+    assert diagnosis is not None
+    assert (diagnosis.first, diagnosis.fault) == ("layers.1.attention.probabilities", "scale_missing")
+    with pytest.raises(TraceError, match=r"something else than the scaled products of query and key; leave layers\.1\.attent"):
+        record_transformers(bert, reference.inputs, ["layers.1.attention.scores"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_scores_are_recorded_in_training_mode_too(reference: Reference, dtype: str):
+    model = load_transformers(TINY / "gelu", dtype=dtype).train()
+    assert set(record_transformers(model, reference.inputs)) == set(reference.truth)
 
 
 def test_a_name_that_the_model_does_not_have_is_refused(bert: Any, reference: Reference):

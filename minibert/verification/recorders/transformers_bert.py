@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 NOT_FORMED = (".scores", ".probabilities")
 """What only `eager` attention forms."""
 
+SAME_SOFTMAX = 4.0
+"""How many roundings of the model's dtype a softmax of its scores may differ from the probabilities that it returned."""
+
 
 def record_transformers(model: "nn.Module", batch: Mapping[str, Any], names: Sequence[str] | None = None) -> Trace:
     """Run transformers' BERT on a batch and keep its intermediates, in float32 or wider.
@@ -37,7 +40,8 @@ def record_transformers(model: "nn.Module", batch: Mapping[str, Any], names: Seq
             is on in training mode, of which the trace's metadata says so.
         batch: `input_ids` and, if there are, `attention_mask`, `token_type_ids` and `position_ids`, each [batch, tokens].
         names: which intermediates to keep; by default all that the model forms: with attention other than eager there are
-            neither scores nor probabilities.
+            neither scores nor probabilities, and where an attention function in place of transformers' own makes its
+            probabilities of something else than the scaled products of query and key, no scores.
 
     Raises:
         TraceError: no BertModel, or a name that the model does not have or never forms.
@@ -66,11 +70,17 @@ def record_transformers(model: "nn.Module", batch: Mapping[str, Any], names: Seq
     inputs = _inputs(bert, batch)
     hooks = _Hooks(frozenset(formed if names is None else names))
     try:
-        _watch(bert, hooks, len(inputs["input_ids"]))
+        _watch(bert, hooks, inputs["attention_mask"])
         with plain_torch():
             bert(**{name: torch.tensor(inputs[name], dtype=torch.int64, device=table.device) for name in batch})
     finally:
         hooks.remove()
+    unseen = sorted(set(names or ()) - set(hooks.values))
+    if unseen:
+        raise TraceError(
+            f"the model's attention function makes its probabilities of something else than the scaled products of query and "
+            f"key; leave {', '.join(unseen)} out"
+        )
     # With `chunk_size_feed_forward` a layer computes this part some tokens at a time.
     values = {name: np.concatenate(pieces, axis=1) if len(pieces) > 1 else pieces[0] for name, pieces in hooks.values.items()}
     return Trace(values, inputs, _metadata(model, bert, dtype_name(table), table.device.type))
@@ -148,7 +158,8 @@ class _Hooks:
             handle.remove()
 
 
-def _watch(bert: "BertModel", hooks: _Hooks, batch: int) -> None:
+def _watch(bert: "BertModel", hooks: _Hooks, mask: np.ndarray) -> None:
+    batch = len(mask)
     embeddings = bert.embeddings
     hooks.output("embeddings.word", embeddings.word_embeddings)
     hooks.output("embeddings.position", embeddings.position_embeddings, lambda value: value.expand(batch, -1, -1))
@@ -158,7 +169,7 @@ def _watch(bert: "BertModel", hooks: _Hooks, batch: int) -> None:
     layers: Any = bert.encoder.layer
     for number, layer in enumerate(layers):
         name = f"layers.{number}"
-        _watch_attention(layer.attention.self, hooks, f"{name}.attention")
+        _watch_attention(layer.attention.self, hooks, f"{name}.attention", mask)
         hooks.output(f"{name}.attention.projection", layer.attention.output.dense)
         hooks.output(f"{name}.attention.output", layer.attention.output)
         hooks.output(f"{name}.feed_forward.intermediate", layer.intermediate.dense)
@@ -171,7 +182,7 @@ def _watch(bert: "BertModel", hooks: _Hooks, batch: int) -> None:
         hooks.output("pooler.output", bert.pooler)
 
 
-def _watch_attention(attention: Any, hooks: _Hooks, name: str) -> None:
+def _watch_attention(attention: Any, hooks: _Hooks, name: str, mask: np.ndarray) -> None:
     split: dict[str, Any] = {}
 
     def heads(part: str, _: tuple[Any, ...], output: Any) -> None:
@@ -183,12 +194,26 @@ def _watch_attention(attention: Any, hooks: _Hooks, name: str) -> None:
         if hooks.wanted.isdisjoint(f"{name}{part}" for part in NOT_FORMED):
             return
         # Eager attention does not show its scores; these are the same operations on the same values.
-        hooks.keep(f"{name}.scores", split["query"] @ split["key"].transpose(2, 3) * attention.scaling)
+        scores = split["query"] @ split["key"].transpose(2, 3) * attention.scaling
+        kept = 1.0 - attention.dropout.p if attention.training else 1.0
+        if _is_softmax(output[1] * kept, scores, mask):
+            hooks.keep(f"{name}.scores", scores)
         hooks.keep(f"{name}.probabilities", output[1])
 
     for part in ("query", "key", "value"):
         hooks.calls(getattr(attention, part), partial(heads, part))
     hooks.calls(attention, attended)
+
+
+def _is_softmax(probabilities: "Tensor", scores: "Tensor", mask: np.ndarray) -> bool:
+    """Whether probabilities, of which dropout may have left some out, are those of the scores, at real positions."""
+    import torch
+
+    real = torch.tensor(mask > 0, device=scores.device)
+    columns = real[:, None, None, :]
+    expected = scores.masked_fill(~columns, -torch.inf).softmax(dim=-1)
+    difference = torch.where(real[:, None, :, None] & columns & (probabilities != 0.0), probabilities - expected, 0.0)
+    return bool(difference.nan_to_num().abs().max() <= SAME_SOFTMAX * torch.finfo(scores.dtype).eps)
 
 
 def _bert_in(model: object) -> "BertModel":
