@@ -87,7 +87,7 @@ def test_float64_agrees_with_the_numpy_bert(folder: str, capsys):
 
 def test_fewer_bits_part_and_are_named(folder: str, capsys):
     assert main(["verify", folder, "--dtype", "bfloat16"]) == 1
-    assert "bfloat16 arithmetic" in capsys.readouterr().out
+    assert "numbers rounded to bfloat16" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("reference", [[str(GELU)], ["--against", str(REFERENCE)]])

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fault_trials import Trials
+from flax import nnx
 from small_models import inputs_for, small_model
 
 from minibert import Bert, InputError, Tokenizer, Trace, compare, record
@@ -80,6 +81,58 @@ def test_the_outputs_of_layers_are_enough_for_many_faults(fault: str):
     names = layer_output_names(model.config.num_hidden_layers)
     diagnosis = diagnose(recorded(plant(model, fault), batch, names), model)
     assert (diagnosis.first, diagnosis.fault) == ("layers.0.output", fault)
+
+
+OF_EMBEDDINGS = ("positions_off_by_two", "token_type_missing")
+OF_LAYERS = ("gelu_tanh", "epsilon_1e_5", "query_key_swapped", "kernel_untransposed", "scale_missing", "mask_inverted")
+OF_ANY = ("residual_missing", "gamma_beta_swapped", "layers_swapped", "layer_duplicated", "tf32")
+
+
+@pytest.mark.parametrize("fault", [*OF_EMBEDDINGS, *OF_LAYERS, *OF_ANY])
+def test_a_fault_in_a_layer_of_which_nothing_was_recorded_is_found_there(fault: str):
+    model = small_model(0, hidden_act="silu", layer_norm_eps=1e-3, num_hidden_layers=4)
+    batch = inputs_for(model.config, 0)
+    trace = recorded(plant(model, fault, layer=1), batch, ["layers.0.output", "layers.3.output"])
+    diagnosis = diagnose(trace, model)
+    shown = FAULTS[fault].first.format(i=1)
+    first = "layers.0.output" if region_of(shown) == "embeddings" else "layers.3.output"
+    places = {"layers.0.output": ("embeddings",), "layers.3.output": ("layers.1",)}
+    if fault == "layers_swapped":
+        places["layers.3.output"] = ("layers.1", "layers.2")
+    elif FAULTS[fault].everywhere:
+        places["layers.3.output"] = ("layers.1", "layers.2", "layers.3")
+    assert (diagnosis.first, diagnosis.fault, diagnosis.regions) == (first, fault, places[first])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_parameters_of_few_bits_are_told_from_arithmetic_of_few_bits(dtype: str):
+    model, batch, reference = case(0)
+    faulty = nnx.clone(model)
+    for _, parameter in nnx.iter_graph(faulty):
+        if isinstance(parameter, nnx.Param):
+            parameter.set_value(parameter.get_value().astype(dtype).astype(np.float32))
+    for names in (None, layer_output_names(model.config.num_hidden_layers)):
+        diagnosis = diagnose(recorded(faulty, batch, names), model, reference)
+        assert (diagnosis.fault, diagnosis.detail, diagnosis.exact) == (dtype, "parameters alone", True)
+        assert diagnosis.residual <= 1.5
+
+
+def test_a_fault_in_every_layer_is_found_from_the_last_output_alone():
+    model = small_model(0, hidden_act="gelu_erf", num_hidden_layers=12)
+    faulty = model
+    for layer in range(12):
+        faulty = plant(faulty, "gelu_tanh", layer=layer)
+    diagnosis = diagnose(recorded(faulty, inputs_for(model.config, 0), ["layers.11.output"]), model)
+    assert (diagnosis.first, diagnosis.fault) == ("layers.11.output", "gelu_tanh")
+
+
+def test_it_says_where_nothing_was_recorded():
+    model, batch, reference = case(0)
+    trace = recorded(model, batch, ["layers.1.output"])
+    wrong = Trace({name: np.sin(9.0 * values) for name, values in trace.items()}, trace.inputs)
+    diagnosis = diagnose(wrong, model, reference)
+    assert diagnosis.fault is None
+    assert "Nothing of embeddings and layers.0 was recorded, where the fault may be as well: record the output" in str(diagnosis)
 
 
 def test_a_fault_in_every_layer_is_found_in_every_layer():

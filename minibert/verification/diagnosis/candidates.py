@@ -5,7 +5,7 @@ was recorded: what dropout left out, which way a variance was rounded; their `ad
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from minibert.config import ACTIVATIONS
 from minibert.numpy_bert import NumpyBert, Tap
 from minibert.verification.diagnosis.fitting import Adjust, dropped, one_pass_variance
-from minibert.verification.diagnosis.rounding import ROUNDINGS, RoundedEverywhere, RoundedProducts, Rounding
+from minibert.verification.diagnosis.rounding import ROUNDINGS, RoundedEverywhere, RoundedParameters, RoundedProducts, Rounding
 
 EPSILONS = {"epsilon_1e_5": 1e-5, "epsilon_1e_6": 1e-6, "epsilon_1e_12": 1e-12}
 POSITION_OFFSETS = {"positions_off_by_one": 1, "positions_off_by_two": 2}
@@ -52,48 +52,45 @@ def configured(oracle: NumpyBert, **fields: Any) -> NumpyBert:
     return NumpyBert(oracle.config.replace(**fields), oracle.parameters, oracle.dtype)
 
 
-def candidates(oracle: NumpyBert, region: str) -> Iterator[Candidate]:
-    """Everything that may be wrong in a region: "embeddings", "layers.3" or "pooler".
+def candidates(oracle: NumpyBert, regions: Sequence[str]) -> Iterator[Candidate]:
+    """Everything that may be wrong in some regions, "embeddings", "layers.3" or "pooler", in all of them alike.
 
     What has nothing to be fitted comes first, so that it is preferred.
     """
-    if region == "embeddings":
+    layers = [region for region in regions if region.startswith("layers.")]
+    if "embeddings" in regions:
         yield from _of_embeddings(oracle)
-        layer_norms = ["embeddings.layer_norm"]
-    elif region == "pooler":
-        yield _untransposed(oracle, ["pooler.dense"])
-        layer_norms = []
-    else:
-        yield from _of_attention(oracle, f"{region}.attention")
+    if layers:
+        yield from _of_attention(oracle, [f"{layer}.attention" for layer in layers])
         yield from _of_activation(oracle)
-        yield from _of_layer(oracle, region)
-        layer_norms = [f"{region}.attention.layer_norm", f"{region}.feed_forward.layer_norm"]
-    # One LayerNorm by itself, or both of a layer.
-    places = [[name] for name in layer_norms] + ([layer_norms] if len(layer_norms) > 1 else [])
+        yield from _of_layer(oracle, layers)
+    if "pooler" in regions:
+        yield _untransposed(oracle, ["pooler.dense"])
+    # The LayerNorms of one kind by themselves, or all of them.
+    kinds = [
+        ["embeddings.layer_norm"] if "embeddings" in regions else [],
+        [f"{layer}.attention.layer_norm" for layer in layers],
+        [f"{layer}.feed_forward.layer_norm" for layer in layers],
+    ]
+    places = [names for names in kinds if names]
+    if len(places) > 1:
+        places.append([name for names in places for name in names])
     for names in places:
         yield from _of_layer_norm(oracle, names)
     for rounding in ROUNDINGS:
         yield from _rounded(oracle, rounding)
     for names in places:
-        yield Candidate("one_pass_variance", f"in {_listed(names)}", oracle, one_pass_variance(names))
-    if region != "pooler":
-        yield Candidate("dropout_left_on", f"in {region}", oracle, dropped)
+        yield Candidate("one_pass_variance", f"in {in_words(names)}", oracle, one_pass_variance(names))
+    if list(regions) != ["pooler"]:
+        yield Candidate("dropout_left_on", f"in {in_words(regions)}", oracle, dropped)
 
 
-def other_layers(oracle: NumpyBert, region: str) -> Iterator[tuple[str, NumpyBert]]:
-    """The oracle with each other layer's weights in place of those of `region`, and that layer's name."""
-    for index in range(oracle.config.num_hidden_layers):
-        other = f"layers.{index}"
-        if other != region:
-            yield other, with_weights_of(oracle, region, other)
-
-
-def with_weights_of(oracle: NumpyBert, region: str, other: str) -> NumpyBert:
-    """The oracle with the weights of the layer `other` in the layer `region`."""
+def with_weights_of(oracle: NumpyBert, others: Mapping[str, str]) -> NumpyBert:
+    """The oracle with the weights of other layers in some layers: a mapping of the one's name to the other's."""
 
     def parameter(clean: NumpyBert, path: str) -> np.ndarray:
-        inside = path.removeprefix(f"{region}.")
-        return clean.parameter(f"{other}.{inside}" if inside != path else path)
+        layer = ".".join(path.split(".")[:2])
+        return clean.parameter(path.replace(layer, others.get(layer, layer), 1))
 
     return changed(oracle, parameter=parameter)
 
@@ -121,17 +118,19 @@ def _of_embeddings(oracle: NumpyBert) -> Iterator[Candidate]:
     yield Candidate("token_type_ignored", "every token gets row 0", changed(oracle, embeddings=first_type))
 
 
-def _of_attention(oracle: NumpyBert, name: str) -> Iterator[Candidate]:
+def _of_attention(oracle: NumpyBert, names: list[str]) -> Iterator[Candidate]:
+    others = {f"{name}.query": f"{name}.key" for name in names} | {f"{name}.key": f"{name}.query" for name in names}
+
     def exchanged(clean: NumpyBert, part: str, x: np.ndarray) -> np.ndarray:
-        others = {f"{name}.query": f"{name}.key", f"{name}.key": f"{name}.query"}
         return clean.dense(others.get(part, part), x)
 
-    yield Candidate("query_key_swapped", f"in {name}", changed(oracle, dense=exchanged))
+    where = f"in {in_words(names)}"
+    yield Candidate("query_key_swapped", where, changed(oracle, dense=exchanged))
     for kernels in [*([kernel] for kernel in SQUARE_KERNELS), list(SQUARE_KERNELS[:3]), list(SQUARE_KERNELS)]:
-        yield _untransposed(oracle, [f"{name}.{kernel}" for kernel in kernels])
+        yield _untransposed(oracle, [f"{name}.{kernel}" for name in names for kernel in kernels])
     for split, merge in _head_orders():
-        yield Candidate("heads_split_wrong", f"in {name}", changed(oracle, split_heads=split, merge_heads=merge))
-    yield Candidate("attention_over_heads", f"in {name}", changed(oracle, attention=_attention_over_heads))
+        yield Candidate("heads_split_wrong", where, changed(oracle, split_heads=split, merge_heads=merge))
+    yield Candidate("attention_over_heads", where, changed(oracle, attention=_attention_over_heads))
     width = oracle.config.head_dim
     for fault, factor in (
         ("scale_missing", np.sqrt(width)),
@@ -141,20 +140,20 @@ def _of_attention(oracle: NumpyBert, name: str) -> Iterator[Candidate]:
         def scores(clean: NumpyBert, query: np.ndarray, key: np.ndarray, factor: float = factor) -> np.ndarray:
             return clean.scores(query, key) * factor
 
-        yield Candidate(fault, f"in {name}", changed(oracle, scores=scores))
+        yield Candidate(fault, where, changed(oracle, scores=scores))
     masks: dict[str, Callable[[NumpyBert, np.ndarray], np.ndarray]] = {
         "mask_absent": lambda clean, mask: np.zeros_like(clean.mask_bias(mask)),
         "mask_inverted": lambda clean, mask: clean.mask_bias(1 - mask),
     }
     for fault, bias in masks.items():
-        yield Candidate(fault, f"in {name}", changed(oracle, mask_bias=bias))
+        yield Candidate(fault, where, changed(oracle, mask_bias=bias))
     # float32 has steps of 1e-3 at 10,000: which scores differ behind the mask depends on that rounding.
     weak = changed(
         oracle,
         mask_bias=lambda clean, mask: np.where(mask > 0, 0.0, -10000.0)[:, None, None, :],
         softmax=lambda clean, x: clean.softmax(x.astype(np.float32).astype(np.float64)),
     )
-    yield Candidate("mask_minus_10000", f"in {name}", weak, share=SHARE_OF_ROUNDED)
+    yield Candidate("mask_minus_10000", where, weak, share=SHARE_OF_ROUNDED)
 
 
 def _of_activation(oracle: NumpyBert) -> Iterator[Candidate]:
@@ -163,21 +162,22 @@ def _of_activation(oracle: NumpyBert) -> Iterator[Candidate]:
             yield Candidate(activation, f"instead of {oracle.config.hidden_act}", configured(oracle, hidden_act=activation))
 
 
-def _of_layer(oracle: NumpyBert, region: str) -> Iterator[Candidate]:
+def _of_layer(oracle: NumpyBert, layers: list[str]) -> Iterator[Candidate]:
     def pre_attention(clean: NumpyBert, name: str, hidden: np.ndarray, mask: np.ndarray, tap: Tap) -> np.ndarray:
         return _without_norm(clean, hidden).attention(name, clean.layer_norm(f"{name}.layer_norm", hidden), mask, tap)
 
     def pre_feed_forward(clean: NumpyBert, name: str, hidden: np.ndarray, tap: Tap) -> np.ndarray:
         return _without_norm(clean, hidden).feed_forward(name, clean.layer_norm(f"{name}.layer_norm", hidden), tap)
 
-    yield Candidate("pre_layer_norm", f"in {region}", changed(oracle, attention=pre_attention, feed_forward=pre_feed_forward))
-    parts = [f"{region}.attention", f"{region}.feed_forward"]
-    for names in ([parts[0]], [parts[1]], parts):
+    other_order = changed(oracle, attention=pre_attention, feed_forward=pre_feed_forward)
+    yield Candidate("pre_layer_norm", f"in {in_words(layers)}", other_order)
+    parts = [[f"{layer}.attention" for layer in layers], [f"{layer}.feed_forward" for layer in layers]]
+    for names in (*parts, parts[0] + parts[1]):
 
         def residual(clean: NumpyBert, name: str, x: np.ndarray, before: np.ndarray, names: list[str] = names) -> np.ndarray:
             return x if name in names else clean.residual(name, x, before)
 
-        yield Candidate("residual_missing", f"in {_listed(names)}", changed(oracle, residual=residual))
+        yield Candidate("residual_missing", f"in {in_words(names)}", changed(oracle, residual=residual))
 
 
 def _without_norm(clean: NumpyBert, before: np.ndarray) -> NumpyBert:
@@ -189,13 +189,13 @@ def _of_layer_norm(oracle: NumpyBert, names: list[str]) -> Iterator[Candidate]:
     for fault, epsilon in EPSILONS.items():
         if epsilon != oracle.config.layer_norm_eps:
             other = configured(oracle, layer_norm_eps=epsilon)
-            yield Candidate(fault, f"in {_listed(names)}", _norm_of(oracle, other, names))
+            yield Candidate(fault, f"in {in_words(names)}", _norm_of(oracle, other, names))
     swapped: dict[str, np.ndarray] = {}
     for name in names:
         path = NumpyBert.path(name)
         swapped |= {f"{path}.scale": oracle.parameters[f"{path}.bias"], f"{path}.bias": oracle.parameters[f"{path}.scale"]}
     other = NumpyBert(oracle.config, {**oracle.parameters, **swapped}, oracle.dtype)
-    yield Candidate("gamma_beta_swapped", f"in {_listed(names)}", other)
+    yield Candidate("gamma_beta_swapped", f"in {in_words(names)}", other)
 
 
 def _norm_of(oracle: NumpyBert, other: NumpyBert, names: list[str]) -> NumpyBert:
@@ -206,7 +206,7 @@ def _norm_of(oracle: NumpyBert, other: NumpyBert, names: list[str]) -> NumpyBert
 def _untransposed(oracle: NumpyBert, names: list[str]) -> Candidate:
     kernels = {f"{NumpyBert.path(name)}.kernel": oracle.parameters[f"{NumpyBert.path(name)}.kernel"].T for name in names}
     other = NumpyBert(oracle.config, {**oracle.parameters, **kernels}, oracle.dtype)
-    return Candidate("kernel_untransposed", f"of {_listed(names)}", other)
+    return Candidate("kernel_untransposed", f"of {in_words(names)}", other)
 
 
 def _head_orders() -> Iterator[tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]]:
@@ -251,9 +251,11 @@ def _rounded(oracle: NumpyBert, rounding: Rounding) -> Iterator[Candidate]:
         rounded = RoundedProducts(oracle, rounding.round, divide_first=divide_first)
         yield Candidate(rounding.fault, rounding.operands, rounded, share=SHARE_OF_ROUNDED)
     if rounding.stores:
+        yield Candidate(rounding.fault, "parameters alone", RoundedParameters(oracle, rounding.round))
         everything = RoundedEverywhere(oracle, rounding.round)
         yield Candidate(rounding.fault, "every intermediate", everything, share=SHARE_OF_ROUNDED)
 
 
-def _listed(names: list[str]) -> str:
-    return " and ".join(names)
+def in_words(names: Sequence[str]) -> str:
+    """Names as a sentence has them."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

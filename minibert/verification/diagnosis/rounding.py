@@ -78,12 +78,24 @@ class RoundedProducts(NumpyBert):
         return self.product(weights, value) / weights.sum(axis=-1, keepdims=True)
 
 
-class RoundedEverywhere(NumpyBert):
-    """Every parameter and every intermediate rounded, sums within one step not: a torch model after `.bfloat16()`."""
+class RoundedParameters(NumpyBert):
+    """Every parameter rounded and nothing else: a checkpoint that was stored in fewer bits than it is computed in."""
 
     def __init__(self, oracle: NumpyBert, round: Round):
         super().__init__(oracle.config, oracle.parameters, oracle.dtype)
         self.round = round
+
+    def rows(self, name: str, indices: np.ndarray) -> Float[np.ndarray, "batch tokens hidden"]:
+        """Rows of a rounded table."""
+        return self.round(super().rows(name, indices))
+
+    def parameter(self, path: str) -> Float[np.ndarray, "..."]:
+        """A rounded parameter."""
+        return self.round(super().parameter(path))
+
+
+class RoundedEverywhere(RoundedParameters):
+    """Every parameter and every intermediate rounded, sums within one step not: a torch model after `.bfloat16()`."""
 
     def embeddings(
         self, input_ids: np.ndarray, token_type_ids: np.ndarray, position_ids: np.ndarray, tap: Tap
@@ -124,14 +136,6 @@ class RoundedEverywhere(NumpyBert):
     def residual(self, name: str, x: np.ndarray, before: np.ndarray) -> Float[np.ndarray, "batch tokens hidden"]:
         """The sum rounded before it is normalised."""
         return self.round(super().residual(name, x, before))
-
-    def rows(self, name: str, indices: np.ndarray) -> Float[np.ndarray, "batch tokens hidden"]:
-        """Rows of a rounded table."""
-        return self.round(super().rows(name, indices))
-
-    def parameter(self, path: str) -> Float[np.ndarray, "..."]:
-        """A rounded parameter."""
-        return self.round(super().parameter(path))
 
     def tapped(self, tap: Tap, name: str, value: np.ndarray) -> np.ndarray:
         """An intermediate, rounded before it is seen."""

@@ -207,8 +207,8 @@ FAULTS: dict[str, Fault] = {
     "residual_missing": Fault("a residual that is not added", ATTENTION_OUTPUT, _become("attention", parts.WithoutResidual)),
     "layers_swapped": Fault("two layers in each other's place", QUERY, _swap_layers),
     "layer_duplicated": Fault("one layer's weights twice", QUERY, _duplicate_layer),
-    "bfloat16": Fault("bfloat16 arithmetic", QUERY, _operands("bfloat16"), everywhere=True),
-    "float16": Fault("float16 arithmetic", QUERY, _stored_in_float16, everywhere=True),
+    "bfloat16": Fault("numbers rounded to bfloat16", QUERY, _operands("bfloat16"), everywhere=True),
+    "float16": Fault("numbers rounded to float16", QUERY, _stored_in_float16, everywhere=True),
     "tf32": Fault("TF32 products, of float32 numbers cut to 11 bits of significand", QUERY, _tf32, everywhere=True),
     "dropout_left_on": Fault("dropout that is on", CONTEXT, _in_layer(_become_dropping)),
 }
