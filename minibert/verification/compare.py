@@ -28,6 +28,10 @@ from minibert.verification.oracle import Model, computed_reference, oracle_of
 from minibert.verification.reference import Reference, is_reference_file
 from minibert.verification.report import Report, Row
 from minibert.verification.trace import Trace
+from minibert.verification.trace_file import checked_values
+
+SETTINGS = ("hidden_act", "layer_norm_eps")
+"""What a configuration says of the arithmetic besides its sizes."""
 
 
 def compare(trace: Mapping[str, np.ndarray], reference: Reference | Trace | Model, *, model: Model | None = None) -> Report:
@@ -44,16 +48,19 @@ def compare(trace: Mapping[str, np.ndarray], reference: Reference | Trace | Mode
         TraceError: inputs, sizes or a checkpoint that are not the reference's, shapes that differ, no name in common, or a
             reference that itself parts from the truth.
     """
+    if not isinstance(trace, Mapping):
+        raise TraceError(f"compare() was given a {type(trace).__name__}; expected a Trace, or a mapping of names to arrays")
     found = reference_for(trace, reference, model=model)
     if isinstance(trace, Trace):
         _check_same_origin(trace, found)
     common = sorted((name for name in trace if name in found.truth), key=data_flow_order)
     if not common:
         raise TraceError(f"the trace and {found.origin} have no intermediate in common")
-    arrays = {name: np.asarray(trace[name]) for name in common}
+    arrays = {name: checked_values(name, trace[name], None, "the trace's ") for name in common}
     rows = tuple(_compare_one(name, values, found) for name, values in arrays.items())
     missing = tuple(name for name in _expected(found) if name not in arrays)
-    return Report(rows, missing, tuple(_notes(arrays, found)), compared=_in_words(trace, found))
+    notes = (*_notes(arrays, found), *_other_settings(trace, found))
+    return Report(rows, missing, notes, compared=_in_words(trace, found))
 
 
 def _in_words(trace: Mapping[str, np.ndarray], reference: Reference) -> dict[str, str]:
@@ -206,6 +213,16 @@ def _check_sizes(trace: Trace, theirs: Mapping[str, object], origin: str) -> Non
                 f"{name} is {ours[name]} in the trace's configuration and {theirs[name]} in that of {origin}; record both from "
                 "one checkpoint"
             )
+
+
+def _other_settings(trace: Mapping[str, np.ndarray], reference: Reference) -> list[str]:
+    """The settings, other than sizes, that both configurations have and that differ: the reason of a difference, perhaps."""
+    ours, theirs = (_config_in(each.metadata) if isinstance(each, Trace | Reference) else {} for each in (trace, reference))
+    return [
+        f"{name} is {ours[name]} in the trace's configuration and {theirs[name]} in that of {reference.origin}"
+        for name in SETTINGS
+        if name in ours and name in theirs and ours[name] != theirs[name]
+    ]
 
 
 def _config_in(metadata: Mapping[str, str]) -> dict[str, object]:

@@ -15,20 +15,25 @@ from minibert.errors import InputError, TraceError
 from minibert.model import Bert
 from minibert.model.inputs import ModelInputs, check_inputs
 from minibert.model.tap import data_flow_order, intermediate_names
-from minibert.verification.trace_file import read_trace_file, versions, write_trace_file
+from minibert.verification.trace_file import checked_inputs, checked_values, read_trace_file, versions, write_trace_file
 
 
 class Trace(Mapping[str, np.ndarray]):
     """Named intermediates in data-flow order, `trace["layers.3.attention.probabilities"]`, and the inputs that gave them.
 
-    `metadata` says who computed it, under the names of `minibert.verification.trace_file`.
+    `values` are floating-point numbers with the texts as their first axis; `inputs` at least `input_ids` [batch, tokens], the
+    others have their defaults; `metadata` says who computed it, under the names of `minibert.verification.trace_file`.
+
+    Raises TraceError for values or inputs that are none.
     """
 
     def __init__(
         self, values: Mapping[str, np.ndarray], inputs: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
     ):
-        self.values_by_name = {name: values[name] for name in sorted(values, key=data_flow_order)}
-        self.inputs = dict(inputs)
+        self.inputs = checked_inputs(inputs, "a trace's ")
+        texts = len(self.inputs["input_ids"])
+        names = sorted(values, key=data_flow_order)
+        self.values_by_name = {name: checked_values(name, values[name], texts, "a trace's ") for name in names}
         self.metadata = dict(metadata or {})
 
     @classmethod

@@ -34,6 +34,7 @@ from minibert.atomic_write import write_atomically
 from minibert.checkpoints.safetensors_file import open_safetensors
 from minibert.errors import TraceError
 from minibert.model.tap import is_intermediate_name
+from minibert.printable import counted
 
 FORMAT = "minibert trace 1"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -62,7 +63,8 @@ def read_trace_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.nda
         raise TraceError(
             f"{path} is no trace: it holds no tensor {PREFIX}input_ids; minibert/verification/trace_file.py has the format"
         )
-    inputs = _inputs(path, {name: arrays.pop(f"{PREFIX}{name}") for name in INPUTS if f"{PREFIX}{name}" in arrays})
+    stored = {name: arrays.pop(f"{PREFIX}{name}") for name in INPUTS if f"{PREFIX}{name}" in arrays}
+    inputs = checked_inputs(stored, f"{path}: {PREFIX}")
     unknown = [name for name in arrays if not is_intermediate_name(name)]
     if unknown:
         raise TraceError(
@@ -71,13 +73,8 @@ def read_trace_file(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.nda
         )
     if not arrays:
         raise TraceError(f"{path} is an empty trace: it holds inputs and no intermediate; record at least one name")
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fV" or len(array) != len(inputs["input_ids"]) or array.ndim not in (2, 3, 4):
-            raise TraceError(
-                f"{path}: {name} is {array.dtype} {list(array.shape)}; expected floating-point numbers with the batch of "
-                f"{len(inputs['input_ids'])} texts as their first axis"
-            )
-    return arrays, inputs, file.metadata
+    values = {name: checked_values(name, array, len(inputs["input_ids"]), f"{path}: ") for name, array in arrays.items()}
+    return values, inputs, file.metadata
 
 
 @cache
@@ -90,15 +87,35 @@ def versions(*libraries: str) -> str:
     return json.dumps(found)
 
 
-def _inputs(path: Path, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    ids = stored["input_ids"]
+def checked_values(name: str, values: object, texts: int | None, where: str) -> np.ndarray:
+    """An intermediate as an array of floating-point numbers with its texts as the first axis; TraceError if it is none."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "V":  # bfloat16 and its like
+            array[:0].astype(np.float64)
+        fits = array.dtype.kind in "fV" and array.ndim in (2, 3, 4) and texts in (None, len(array))
+        found = f"{array.dtype} {list(array.shape)}"
+    except (TypeError, ValueError, IndexError):
+        fits, found = False, f"a {type(values).__name__}"
+    if not fits:
+        batch = "its texts" if texts is None else f"the batch of {counted(texts, 'text')}"
+        raise TraceError(f"{where}{name} is {found}; expected floating-point numbers with {batch} as their first axis")
+    return array
+
+
+def checked_inputs(stored: Mapping[str, object], where: str) -> dict[str, np.ndarray]:
+    """The inputs of a trace as int32 [batch, tokens], with defaults for all but input_ids; TraceError if they are none."""
+    if stored.get("input_ids") is None:
+        raise TraceError(f"{where}input_ids is not there; a trace needs the ids that it was recorded for")
+    given = {name: np.asarray(array) for name, array in stored.items() if array is not None}
+    ids = given["input_ids"]
     defaults = {
         "attention_mask": np.ones(ids.shape, np.int32),
         "token_type_ids": np.zeros(ids.shape, np.int32),
         "position_ids": np.broadcast_to(np.arange(ids.shape[-1], dtype=np.int32), ids.shape) if ids.ndim else ids,
     }
-    inputs = {name: stored.get(name, defaults.get(name, ids)) for name in INPUTS}
+    inputs = {name: given.get(name, defaults.get(name, ids)) for name in INPUTS}
     for name, array in inputs.items():
         if array.ndim != 2 or array.shape != ids.shape or array.dtype.kind not in "iub" or 0 in array.shape:
-            raise TraceError(f"{path}: {PREFIX}{name} is {array.dtype} {list(array.shape)}; expected integers [batch, tokens]")
+            raise TraceError(f"{where}{name} is {array.dtype} {list(array.shape)}; expected integers [batch, tokens]")
     return {name: array.astype(np.int32) for name, array in inputs.items()}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minibert import Trace, TraceError, compare, load, record
-from minibert.verification import Reference, Report, Row, record_numpy
+from minibert.verification import Reference, Report, Row, diagnose, record_numpy
 from minibert.verification.measures import cosine, error_in_floors, real_positions, ulp_distances
 from minibert.verification.report import BUDGET, worst_of
 
@@ -113,7 +113,54 @@ def test_a_trace_of_other_inputs_is_refused(reference: Reference, trace: Trace, 
 
 def test_a_trace_of_fewer_texts_is_refused(reference: Reference, trace: Trace):
     with pytest.raises(TraceError, match="input_ids"):
-        compare(Trace(trace, {name: values[:1] for name, values in trace.inputs.items()}), reference)
+        first = ({name: values[:1] for name, values in part.items()} for part in (trace, trace.inputs))
+        compare(Trace(*first), reference)
+
+
+@pytest.mark.parametrize(
+    ("values", "inputs", "message"),
+    [
+        (
+            {"layers.0.output": np.zeros((4, 6, 24), complex)},
+            {},
+            r"a trace's layers\.0\.output is complex128 \[4, 6, 24\]; expec",
+        ),
+        ({"layers.0.output": [[1.0], [2.0, 3.0]]}, {}, r"a trace's layers\.0\.output is a list; expected floating-point"),
+        ({"layers.0.output": None}, {}, r"a trace's layers\.0\.output is object \[\]"),
+        ({"layers.0.output": np.zeros((3, 6, 24))}, {}, r"with the batch of 4 texts as their first axis"),
+        ({}, {"input_ids": None}, "a trace's input_ids is not there"),
+        ({}, {"attention_mask": np.ones((4, 5), int)}, r"a trace's attention_mask is int64 \[4, 5\]; expected integers"),
+    ],
+)
+@pytest.mark.usefixtures("without_shape_checks")
+def test_what_is_no_trace_cannot_be_made(reference: Reference, values, inputs, message: str):
+    with pytest.raises(TraceError, match=message):
+        Trace(values, reference.inputs | inputs)
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+def test_what_is_no_trace_cannot_be_compared(reference: Reference, trace: Trace):
+    for wrong, message in (
+        (None, r"compare\(\) was given a NoneType; expected a Trace"),
+        ({"layers.0.output": np.array(["a"])}, r"the trace's layers\.0\.output is <U1 \[1\]; expected floating-point numbers"),
+    ):
+        with pytest.raises(TraceError, match=message):
+            compare(wrong, reference)
+    with pytest.raises(TraceError, match=r"diagnose\(\) was given a dict; expected a Trace"):
+        diagnose(dict(trace), GELU, reference)
+
+
+def test_a_trace_needs_no_input_that_has_its_default(reference: Reference, trace: Trace):
+    whole = Trace(trace, {"input_ids": reference.inputs["input_ids"]})
+    assert (whole.inputs["attention_mask"] == 1).all()
+    assert whole.inputs["position_ids"][3].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_another_setting_of_the_configuration_is_noted(reference: Reference):
+    trace = record(load(GELU, hidden_act="gelu_tanh", layer_norm_eps=1e-5), reference.inputs)
+    report = compare(trace, GELU)
+    assert report.notes[0].startswith("hidden_act is gelu_tanh in the trace's configuration and gelu_erf in that of the truth of")
+    assert report.notes[1].startswith("layer_norm_eps is 1e-05 in the trace's configuration and 1e-12 in")
 
 
 @pytest.mark.parametrize("cut", [np.s_[:, :3], np.s_[:, :, :5], np.s_[0]])

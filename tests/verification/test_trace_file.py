@@ -75,7 +75,7 @@ def test_names_come_in_data_flow_order_however_they_were_stored(tmp_path: Path):
             r"attention_mask is int32 \[1, 2\]",
         ),
         ({"inputs.input_ids": IDS, "layers.0.output": OUTPUT.astype(np.int32)}, r"layers\.0\.output is int32 \[1, 3, 4\]"),
-        ({"inputs.input_ids": IDS, "layers.0.output": np.zeros((2, 3, 4), np.float32)}, "with the batch of 1 texts"),
+        ({"inputs.input_ids": IDS, "layers.0.output": np.zeros((2, 3, 4), np.float32)}, "with the batch of 1 text as"),
         ({"inputs.input_ids": IDS, "layers.0.output": np.zeros((1,), np.float32)}, r"layers\.0\.output is float32 \[1\]"),
     ],
 )

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minibert.errors import TraceError
 from minibert.numpy_bert import NumpyBert, Tap
 from minibert.verification.compare import compare, reference_for
 from minibert.verification.diagnosis.candidates import Candidate, candidates, in_words, with_weights_of
@@ -83,6 +84,8 @@ def diagnose(trace: Trace, model: Model, reference: Reference | None = None) -> 
 
     Raises TraceError as `compare` does.
     """
+    if not isinstance(trace, Trace):
+        raise TraceError(f"diagnose() was given a {type(trace).__name__}; expected a Trace, which says what its inputs were")
     oracle = oracle_of(model)
     if reference is None:
         reference = reference_for(trace, oracle)
