@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from minibert.checkpoints.formats.safetensors_file import MAX_HEADER_BYTES
 from minibert.checkpoints.registry import Entry, File
-from minibert.checkpoints.safetensors_file import MAX_HEADER_BYTES
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.errors import FetchError
 from minibert.strict_json import parse_json_object, read_json_object, read_regular_file

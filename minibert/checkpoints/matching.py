@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.names import HF_BUFFERS, HF_HEADS, Row, canonical_hf_name, table_for
-from minibert.checkpoints.safetensors_file import Tensor
 from minibert.checkpoints.tensors import StoredTensors
 from minibert.config import BertConfig
 from minibert.errors import CheckpointError
@@ -20,7 +20,7 @@ FLOATING = ("float64", "float32", "float16", "bfloat16")
 class Match:
     """Which stored tensor fills which parameter, and what the checkpoint holds beside them."""
 
-    parameters: dict[str, tuple[Row, Tensor]]
+    parameters: dict[str, tuple[Row, StoredTensor]]
     heads: dict[str, str]
     buffers: list[str]
 
@@ -73,13 +73,13 @@ def pair_tensors(
 ) -> tuple[Match, list[Problem]]:
     """What `match_tensors` pairs, as far as it goes, and everything that does not fit."""
     problems: list[Problem] = []
-    by_name: dict[str, tuple[str, Tensor]] = {}
+    by_name: dict[str, tuple[str, StoredTensor]] = {}
     for name, tensor in stored.tensors.items():
         canonical = canonical_hf_name(name)
         if canonical in by_name:
             problems.append(Problem("twice", f"{by_name[canonical][0]} and {name} are the same parameter"))
         by_name[canonical] = (name, tensor)
-    parameters: dict[str, tuple[Row, Tensor]] = {}
+    parameters: dict[str, tuple[Row, StoredTensor]] = {}
     for row in table_for(num_hidden_layers, pooler="pooler.dense.kernel" in shapes):
         if row.hf not in by_name:
             problems.append(Problem("missing", f"{row.hf} (our {row.ours}), expected shape {_stored_shape(row, shapes)}"))
@@ -99,7 +99,7 @@ def pair_tensors(
     return Match(parameters, heads, buffers), problems
 
 
-def read_parameter(row: Row, tensor: Tensor, dtype: np.dtype[Any]) -> np.ndarray:
+def read_parameter(row: Row, tensor: StoredTensor, dtype: np.dtype[Any]) -> np.ndarray:
     """One parameter in our layout and `dtype`, as a fresh array; the file's pages are let go on return.
 
     The array starts at a multiple of 64 bytes, so that JAX on a CPU takes it over as it is instead of copying it.

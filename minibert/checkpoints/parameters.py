@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.loading import read_blueprint
 from minibert.checkpoints.names import HEADS, canonical_hf_name
 from minibert.checkpoints.registry import resolve
-from minibert.checkpoints.safetensors_file import Tensor
 from minibert.config import BertConfig
 from minibert.errors import CheckpointError
 
@@ -33,11 +33,11 @@ def read_parameters(name_or_path: str | Path, **overrides: Any) -> tuple[BertCon
     return blueprint.config, parameters
 
 
-def _values(tensor: Tensor, transposed: bool) -> np.ndarray:
+def _values(tensor: StoredTensor, transposed: bool) -> np.ndarray:
     return tensor.read().T if transposed else tensor.read()
 
 
-def _check_heads(config: BertConfig, parameters: dict[str, np.ndarray], stored: dict[str, Tensor]) -> None:
+def _check_heads(config: BertConfig, parameters: dict[str, np.ndarray], stored: dict[str, StoredTensor]) -> None:
     hidden = config.hidden_size
     expected = {
         "heads.masked_lm.dense.kernel": (hidden, hidden),

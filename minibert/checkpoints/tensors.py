@@ -2,10 +2,12 @@
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from minibert.checkpoints.safetensors_file import SafetensorsFile, Tensor, open_safetensors
+from minibert.checkpoints.formats.safetensors_file import SafetensorsFile, open_safetensors
+from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.errors import CheckpointError
 from minibert.strict_json import read_json_object
 
@@ -34,7 +36,7 @@ class StoredTensors:
 
     format: str
     files: list[Path]
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, StoredTensor]
 
     @property
     def number_of_bytes(self) -> int:
@@ -66,7 +68,7 @@ def _open_shards(folder: Path, index: Path) -> StoredTensors:
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index} has no weight_map; expected a table from tensor names to shard files")
     shards: dict[str, SafetensorsFile] = {}
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     for name, shard in weight_map.items():
         if not isinstance(shard, str) or not _is_base_name(shard):
             raise CheckpointError(f"{index} puts tensor {name!r} into {shard!r}; expected the name of a file beside the index")

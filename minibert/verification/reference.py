@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from minibert.checkpoints.formats.safetensors_file import open_safetensors
 from minibert.checkpoints.registry import weights_folder
-from minibert.checkpoints.safetensors_file import open_safetensors
 from minibert.errors import TraceError
 from minibert.strict_json import parse_json
 from minibert.verification.measures import real_positions

@@ -31,7 +31,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from minibert.atomic_write import write_atomically
-from minibert.checkpoints.safetensors_file import open_safetensors
+from minibert.checkpoints.formats.safetensors_file import open_safetensors
 from minibert.errors import TraceError
 from minibert.model.tap import is_intermediate_name
 from minibert.printable import counted

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.integrity import sha256_of
 from minibert.checkpoints.loading import abstract_model, load, parameters_of
 from minibert.checkpoints.matching import FLOATING, Match, Problem, has_pooler, pair_tensors
 from minibert.checkpoints.names import canonical_hf_name
-from minibert.checkpoints.safetensors_file import Tensor
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig, refused_keys, unknown_keys
 from minibert.errors import CheckpointError, ConfigError, MinibertError
@@ -169,7 +169,7 @@ class Patient:
             return {path.name: sha256_of(path) for path in self.stored.files}
 
     @ReadOnce
-    def canonical(self) -> dict[str, Tensor]:
+    def canonical(self) -> dict[str, StoredTensor]:
         """The stored tensors by their names without the prefix `bert.` and without LayerNorm's old names."""
         return {canonical_hf_name(name): tensor for name, tensor in self.stored.tensors.items()}
 
@@ -199,7 +199,7 @@ class Patient:
         return pair_tensors(self.stored, self.shapes, self.config.num_hidden_layers)
 
     @ReadOnce
-    def word_table(self) -> Tensor:
+    def word_table(self) -> StoredTensor:
         """The table of word embeddings."""
         self.check_size()
         tensor = self.canonical.get(WORD_TABLE)

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minibert
-from minibert.checkpoints.safetensors_file import MAX_HEADER_BYTES, open_safetensors
+from minibert.checkpoints.formats.safetensors_file import MAX_HEADER_BYTES, open_safetensors
 from minibert.errors import CheckpointError, TraceError
 
 DTYPES = {
@@ -267,7 +267,7 @@ sys.modules["minibert"] = package
 
 from pathlib import Path
 
-from minibert.checkpoints.safetensors_file import open_safetensors
+from minibert.checkpoints.formats.safetensors_file import open_safetensors
 from minibert.errors import CheckpointError
 
 for name in sys.argv[2:]:

@@ -13,13 +13,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS, MappedTensor
 from minibert.errors import CheckpointError, MinibertError
 from minibert.strict_json import parse_json_object
 
 MAX_HEADER_BYTES = 10_000_000
 """BERT-large's header takes 0.05 MB. The format allows 100 MB, which would take gigabytes of memory to parse."""
-MAX_AXES = 32
-MAX_ELEMENTS = 1 << 60  # above it NumPy refuses even an array that a length of 0 makes empty
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
@@ -39,27 +38,11 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """Where one tensor lies: its file, dtype, shape, and its first byte from the start of the file."""
-
-    path: Path
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    offset: int
-
-    def read(self) -> np.ndarray:
-        """The tensor as a read-only view of the mapped file: its pages leave memory when the view does."""
-        if 0 in self.shape:
-            return np.empty(self.shape, self.dtype)
-        return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=self.shape).view(np.ndarray)
-
-
-@dataclass(frozen=True)
 class SafetensorsFile:
     """The checked header of one safetensors file."""
 
     path: Path
-    tensors: dict[str, Tensor]
+    tensors: dict[str, MappedTensor]
     metadata: dict[str, str]
 
 
@@ -74,11 +57,11 @@ def open_safetensors(path: Path, *, error: type[MinibertError] = CheckpointError
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise refuse("its __metadata__ is not a table of strings")
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, MappedTensor] = {}
     ranges: list[tuple[int, int, str]] = []
     for name, entry in header.items():
         dtype, shape, begin, end = _check_entry(name, entry, refuse)
-        tensors[name] = Tensor(path, dtype, shape, start + begin)
+        tensors[name] = MappedTensor(path, dtype, shape, start + begin)
         ranges.append((begin, end, name))
     reached, before = 0, "the start of the buffer"
     for begin, end, name in sorted(ranges):
