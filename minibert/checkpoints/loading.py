@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from minibert.checkpoints.dialects import GOOGLE
 from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_tensors, read_parameter
-from minibert.checkpoints.registry import resolve
+from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
-from minibert.errors import CheckpointError, ConfigError
+from minibert.errors import ConfigError
 from minibert.model import Bert
 
 
@@ -20,7 +21,8 @@ def load(name_or_path: str | Path, **overrides: Any) -> Bert:
     """The model in a checkpoint: `load("minilm-l6")`, `load("folder/", dtype="bfloat16")`.
 
     Args:
-        name_or_path: a name of the registry that has been fetched, or a folder with config.json and safetensors weights.
+        name_or_path: a name of the registry that has been fetched, a folder with weights and config.json or bert_config.json, a
+            file of weights, or the prefix of a TensorFlow checkpoint, with the configuration beside it.
         overrides: fields of BertConfig that replace the file's, such as `hidden_act`, `dtype`, `param_dtype`, `precision`.
 
     The weights are converted to `param_dtype` and held once in memory. A checkpoint without any tensor of the pooler gives
@@ -52,17 +54,24 @@ class Blueprint(NamedTuple):
     match: Match
 
 
-def read_blueprint(folder: Path, **overrides: Any) -> Blueprint:
-    """Read the configuration and the headers in a checkpoint folder and match them; no weight is read. Raises as `load` does."""
-    if folder.is_file():
-        raise CheckpointError(f"{folder} is a file; expected the folder that holds it and config.json, {folder.parent}")
-    config = BertConfig.read(folder, **overrides)
-    stored = open_checkpoint(folder)
+def read_blueprint(path: Path, **overrides: Any) -> Blueprint:
+    """Read the configuration and the headers of a checkpoint and match them; no weight is read. Raises as `load` does."""
+    stored = open_checkpoint(path)
+    config = BertConfig.read(configuration_of(path, stored), **overrides)
     check_depth(config, stored)
     _check_dtype(config)
     model = abstract_model(config, add_pooling_layer=has_pooler(stored))
     shapes = {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
     return Blueprint(config, stored, model, shapes, match_tensors(stored, shapes, config.num_hidden_layers))
+
+
+def configuration_of(path: Path, stored: StoredTensors) -> Path:
+    """The file or the folder that a checkpoint's configuration is read from.
+
+    Google's weights come with Google's own file, in which "gelu" is the tanh form, even where another one lies beside it.
+    """
+    google = folder_of(path) / "bert_config.json"
+    return google if stored.dialect is GOOGLE and google.exists() else folder_of(path)
 
 
 def _check_dtype(config: BertConfig) -> None:

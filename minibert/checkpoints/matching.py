@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
-from minibert.checkpoints.names import HF_BUFFERS, HF_HEADS, Row, canonical_hf_name, table_for
+from minibert.checkpoints.names import HF_BUFFERS, HF_HEADS, Row, table_for
 from minibert.checkpoints.tensors import StoredTensors
 from minibert.config import BertConfig
 from minibert.errors import CheckpointError
@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 def has_pooler(stored: StoredTensors) -> bool:
     """Whether the checkpoint holds any tensor of the pooler: token-level models are published without one."""
-    return any(canonical_hf_name(name).startswith("pooler.") for name in stored.tensors)
+    return any(stored.dialect.canonical(name).startswith("pooler.") for name in stored.tensors)
 
 
 def check_depth(config: BertConfig, stored: StoredTensors) -> None:
@@ -75,7 +75,7 @@ def pair_tensors(
     problems: list[Problem] = []
     by_name: dict[str, tuple[str, StoredTensor]] = {}
     for name, tensor in stored.tensors.items():
-        canonical = canonical_hf_name(name)
+        canonical = stored.dialect.canonical(name)
         if canonical in by_name:
             problems.append(Problem("twice", f"{by_name[canonical][0]} and {name} are the same parameter"))
         by_name[canonical] = (name, tensor)
@@ -85,6 +85,7 @@ def pair_tensors(
             problems.append(Problem("missing", f"{row.hf} (our {row.ours}), expected shape {_stored_shape(row, shapes)}"))
             continue
         name, tensor = by_name.pop(row.hf)
+        row = row._replace(transposed=row.transposed and stored.dialect.is_transposed(name))
         if list(tensor.shape) != _stored_shape(row, shapes):
             expected = _stored_shape(row, shapes)
             problems.append(Problem("wrong shape", f"{name} is {list(tensor.shape)}, the configuration calls for {expected}"))

@@ -4,7 +4,6 @@ Ours are the paths in the module tree of `Bert`, so the table reads like the pap
 weight is [in, out] with us and [out, in] in PyTorch's layout.
 """
 
-import re
 from typing import NamedTuple
 
 
@@ -68,8 +67,6 @@ HF_HEADS = {
 # Buffers that hold 0, 1, 2, … and no knowledge.
 HF_BUFFERS = {"embeddings.position_ids", "embeddings.token_type_ids"}
 
-_OLD_LAYER_NORM = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
-
 
 def table_for(num_hidden_layers: int, *, pooler: bool) -> list[Row]:
     """The rows of a model of this depth, with the layer numbers filled in."""
@@ -81,9 +78,3 @@ def table_for(num_hidden_layers: int, *, pooler: bool) -> list[Row]:
         elif pooler or not row.ours.startswith("pooler."):
             rows.append(row)
     return rows
-
-
-def canonical_hf_name(name: str) -> str:
-    """A tensor's name without the prefix `bert.`, and with LayerNorm's old `gamma`/`beta` as `weight`/`bias`."""
-    renamed = {"gamma": "weight", "beta": "bias"}
-    return _OLD_LAYER_NORM.sub(lambda match: renamed[match.group()], name.removeprefix("bert."))

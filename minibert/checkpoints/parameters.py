@@ -7,8 +7,9 @@ import numpy as np
 
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.loading import read_blueprint
-from minibert.checkpoints.names import HEADS, canonical_hf_name
+from minibert.checkpoints.names import HEADS
 from minibert.checkpoints.registry import resolve
+from minibert.checkpoints.tensors import Canonical
 from minibert.config import BertConfig
 from minibert.errors import CheckpointError
 
@@ -24,11 +25,13 @@ def read_parameters(name_or_path: str | Path, **overrides: Any) -> tuple[BertCon
     """
     blueprint = read_blueprint(resolve(name_or_path), **overrides)
     parameters = {path: _values(tensor, row.transposed) for path, (row, tensor) in blueprint.match.parameters.items()}
-    stored = {canonical_hf_name(name): tensor for name, tensor in blueprint.stored.tensors.items()}
+    stored = blueprint.stored.canonical
     for head in ("heads.masked_lm.", "heads.next_sentence."):
         rows = [row for row in HEADS if row.ours.startswith(head)]
         if all(row.hf in stored for row in rows):
-            parameters |= {row.ours: _values(stored[row.hf], row.transposed) for row in rows}
+            for row in rows:
+                _, tensor, is_transposed = stored[row.hf]
+                parameters[row.ours] = _values(tensor, row.transposed and is_transposed)
     _check_heads(blueprint.config, parameters, stored)
     return blueprint.config, parameters
 
@@ -37,7 +40,7 @@ def _values(tensor: StoredTensor, transposed: bool) -> np.ndarray:
     return tensor.read().T if transposed else tensor.read()
 
 
-def _check_heads(config: BertConfig, parameters: dict[str, np.ndarray], stored: dict[str, StoredTensor]) -> None:
+def _check_heads(config: BertConfig, parameters: dict[str, np.ndarray], stored: dict[str, Canonical]) -> None:
     hidden = config.hidden_size
     expected = {
         "heads.masked_lm.dense.kernel": (hidden, hidden),
@@ -50,15 +53,13 @@ def _check_heads(config: BertConfig, parameters: dict[str, np.ndarray], stored: 
             found, shape = parameters[row.ours].shape, expected.get(row.ours, (hidden,))
             if found != shape:
                 raise CheckpointError(
-                    f"{stored[row.hf].path}: {row.hf} has, in our layout, the shape {list(found)}; the configuration calls for "
-                    f"{list(shape)}; use the config.json that this checkpoint was saved with"
+                    f"{stored[row.hf].tensor.path}: {row.hf} has, in our layout, the shape {list(found)}; the configuration "
+                    f"calls for {list(shape)}; use the config.json that this checkpoint was saved with"
                 )
     if "heads.masked_lm.bias" in parameters and TIED_KERNEL in stored:
-        kernel = stored[TIED_KERNEL]
-        if kernel.shape != parameters["embeddings.word"].shape or not np.array_equal(
-            kernel.read(), parameters["embeddings.word"]
-        ):
+        path, kernel = stored[TIED_KERNEL].tensor.path, _values(stored[TIED_KERNEL].tensor, not stored[TIED_KERNEL].is_transposed)
+        if not np.array_equal(kernel, parameters["embeddings.word"]):
             raise CheckpointError(
-                f"{kernel.path}: {TIED_KERNEL} is not the table of word embeddings, which BERT uses in its place; expected it "
+                f"{path}: {TIED_KERNEL} is not the table of word embeddings, which BERT uses in its place; expected it "
                 "to be equal to embeddings.word_embeddings.weight, or absent"
             )

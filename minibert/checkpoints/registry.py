@@ -130,12 +130,17 @@ def find_weights(sha256: str) -> Path | None:
 def resolve(name_or_path: str | Path) -> Path:
     """The existing folder or file of that path, or the folder of the fetched checkpoint of that name.
 
-    A path that exists wins over a name, and what contains a separator is always a path. CheckpointError: the checkpoint
-    has not been fetched yet (it says how to), or there is neither such a path nor such a name.
+    The prefix of a TensorFlow checkpoint, `folder/bert_model.ckpt`, is such a path too, and a zip is unpacked into `home()`. A
+    path that exists wins over a name, and what contains a separator is always a path. CheckpointError: the checkpoint has not
+    been fetched yet (it says how to), there is neither such a path nor such a name, or a zip that holds no checkpoint.
     """
     text = str(name_or_path)
     # os.path.exists takes an impossible path (too long, unreadable) for an absent one, where Path.exists would raise.
-    if text and os.path.exists(text):
+    if text and (os.path.exists(text) or os.path.exists(f"{text}.index")):
+        if text.endswith(".zip") and os.path.isfile(text):
+            from minibert.checkpoints.zipped import unpacked  # which needs the registry's own types
+
+            return unpacked(Path(text), home())
         return Path(text)
     if any(separator in text for separator in (os.sep, os.altsep, "/") if separator):
         raise CheckpointError(f"{text} does not exist; give an existing checkpoint folder or file, or a name of the registry")
@@ -148,6 +153,11 @@ def resolve(name_or_path: str | Path) -> Path:
     if not folder.is_dir():
         raise CheckpointError(f"the checkpoint {entry.name} is not at {folder} yet; run: minibert fetch {entry.name}")
     return folder
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that `resolve` found, or that of the file or prefix that it found: where configuration and vocabulary are."""
+    return path if path.is_dir() else path.parent
 
 
 def _checkout_weights(package: Path) -> Path | None:

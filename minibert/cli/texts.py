@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from minibert.checkpoints.registry import folder_of
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.tokenizer import Tokenizer
@@ -54,7 +55,7 @@ def texts_given(texts: Sequence[str], files: Sequence[str], purpose: str) -> Ite
 
 def tokenized(folder: Path, texts: Sequence[str], config: BertConfig) -> dict[str, np.ndarray]:
     """The texts as one batch, cut where the model ends, which standard error then says. Raises TokenizerError as `Tokenizer`."""
-    tokenizer = Tokenizer.from_folder(folder)
+    tokenizer = Tokenizer.from_folder(folder_of(folder))
     longest = min(tokenizer.model_max_length or config.max_position_embeddings, config.max_position_embeddings)
     batch = tokenizer(texts, truncation=True, max_length=longest)
     full = np.flatnonzero(batch["attention_mask"].sum(axis=1) == longest)

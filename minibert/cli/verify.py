@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from minibert.checkpoints.integrity import weights_sha256
-from minibert.checkpoints.loading import load
-from minibert.checkpoints.registry import find_weights, lookup, resolve
+from minibert.checkpoints.loading import load, read_blueprint
+from minibert.checkpoints.registry import find_weights, folder_of, lookup, resolve
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.texts import tokenized
@@ -137,7 +137,7 @@ def _sweep(arguments: argparse.Namespace, against: str | None) -> int:
     if Path(arguments.subject).is_file():
         raise InputError(f"{arguments.subject} is a file, and --sweep runs a checkpoint; give a name or a folder")
     folder = resolve(arguments.subject)
-    sweep = precision_sweep(folder, _batch(folder, BertConfig.read(folder), arguments.text))
+    sweep = precision_sweep(folder, _batch(folder, read_blueprint(folder).config, arguments.text))
     if arguments.output:
         sweep.save(arguments.output)
     console().print(sweep)
@@ -228,7 +228,7 @@ def _checkpoint(against: str) -> Path:
 def _batch(folder: Path, config: BertConfig, texts: list[str] | None) -> Mapping[str, np.ndarray]:
     if texts:
         return tokenized(folder, texts, config)
-    return sample_batch(Tokenizer.from_folder(folder), config)
+    return sample_batch(Tokenizer.from_folder(folder_of(folder)), config)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from jax import Array
 from jaxtyping import Float, Float32, Integer
 
 from minibert.checkpoints.loading import load
-from minibert.checkpoints.registry import resolve
+from minibert.checkpoints.registry import folder_of, resolve
 from minibert.errors import InputError
 from minibert.features.recipe import Recipe
 from minibert.model import Bert
@@ -38,8 +38,8 @@ class Features:
     def __init__(self, name_or_path: str | Path, **overrides: Any):
         folder = resolve(name_or_path)
         self.model = load(folder, **overrides)
-        self.tokenizer = Tokenizer.from_folder(folder)
-        self.recipe = Recipe.read(folder)
+        self.tokenizer = Tokenizer.from_folder(folder_of(folder))
+        self.recipe = Recipe.read(folder_of(folder))
         longest = self.model.config.max_position_embeddings
         self.max_length = min(self.recipe.max_length or longest, self.tokenizer.model_max_length or longest, longest)
         self.truncated = 0

@@ -71,10 +71,9 @@ class Tokenizer:
         `overrides` and errors as in `from_folder`, besides CheckpointError for a name or path that leads nowhere.
         """
         # Imported here, so that tokenizing texts does not load what fetches checkpoints.
-        from minibert.checkpoints.registry import resolve
+        from minibert.checkpoints.registry import folder_of, resolve
 
-        path = resolve(name_or_path)
-        return cls.from_folder(path.parent if path.is_file() else path, **overrides)
+        return cls.from_folder(folder_of(resolve(name_or_path)), **overrides)
 
     @classmethod
     def from_folder(cls, folder: str | Path, **overrides: object) -> "Tokenizer":

@@ -85,11 +85,6 @@ def test_a_path_may_be_text():
     assert load(str(TINY)).config.hidden_size == 24
 
 
-def test_a_file_is_no_folder(folder: Path):
-    with pytest.raises(CheckpointError, match=rf"model.safetensors is a file; expected the folder .*{re.escape(str(folder))}"):
-        load(folder / "model.safetensors")
-
-
 def test_shards_load_as_the_one_file_does(folder: Path):
     expected = parameters(load(folder))
     tensors = load_file(folder / "model.safetensors")
@@ -209,7 +204,7 @@ def test_a_folder_without_a_configuration_is_an_error(folder: Path):
 
 def test_a_folder_without_weights_is_an_error(folder: Path):
     (folder / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"neither model\.safetensors nor"):
+    with pytest.raises(CheckpointError, match="has no weights that are read"):
         load(folder)
 
 
@@ -227,9 +222,13 @@ def test_an_unknown_name_is_an_error(name: str):
         load(name)
 
 
-def test_a_file_in_place_of_a_folder_is_an_error(folder: Path):
-    with pytest.raises((CheckpointError, ConfigError), match=r"model\.safetensors"):
-        load(folder / "model.safetensors")
+def test_a_file_of_weights_is_loaded_with_the_configuration_beside_it(folder: Path):
+    assert load(folder / "model.safetensors").config == load(folder).config
+
+
+def test_a_file_that_is_no_weights_is_an_error(folder: Path):
+    with pytest.raises(CheckpointError, match=r"config\.json has no suffix of a file of weights; known are \.safetensors"):
+        load(folder / "config.json")
 
 
 def test_no_parameter_is_drawn_at_random_on_the_way(monkeypatch: pytest.MonkeyPatch):

@@ -1,14 +1,19 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
+from minibert.checkpoints.tensors import open_checkpoint
 from minibert.cli.main import main
+
+GOLDENS = Path(__file__).parent.parent / "goldens"
 
 FILMS_AND_CARS = (
     "That movie was absolutely fantastic.",
@@ -113,8 +118,48 @@ def test_an_unknown_name_is_one_sentence_and_status_2(command, capsys):
 
 
 def test_a_folder_without_a_configuration_is_named(tmp_path, capsys):
-    assert main(["inspect", str(tmp_path)]) == 2
+    save_file({"t": np.zeros(2)}, tmp_path / "model.safetensors")
+    assert main(["verify", str(tmp_path)]) == 2
     assert f"{tmp_path} holds neither config.json nor bert_config.json" in capsys.readouterr().err
+
+
+def test_weights_without_a_configuration_are_shown_and_cannot_be_loaded(tmp_path, capsys):
+    save_file({"embeddings.word_embeddings.weight": np.zeros((3, 2))}, tmp_path / "model.safetensors")
+    assert main(["inspect", str(tmp_path), "--tensors"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "every value is 0" in shown
+    assert "It cannot be loaded" in shown
+    assert "holds neither config.json nor bert_config.json" in shown
+
+
+def test_inspect_shows_what_a_google_checkpoint_has_besides_a_model(capsys):
+    assert main(["inspect", str(GOLDENS / "tensor_bundles" / "google")]) == 0
+    shown = capsys.readouterr().out
+    assert "masked LM head, next sentence head" in shown
+    assert "92 tensors of an optimiser, global_step" in shown
+    assert "tanh approximation of GELU, which Google's checkpoints mean by gelu" in shown
+
+
+def test_inspect_lists_what_is_missing_and_what_is_unknown(tmp_path, capsys):
+    shutil.copy(GOLDENS / "tiny" / "gelu" / "config.json", tmp_path)
+    tensors = load_file(GOLDENS / "tiny" / "gelu" / "model.safetensors")
+    tensors["surprise"] = tensors.pop("pooler.dense.bias")
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert main(["inspect", str(tmp_path)]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "missing: pooler.dense.bias (our pooler.dense.bias), expected shape [24]" in shown
+    assert "unexpected: surprise [24] is no parameter of this model" in shown
+
+
+def test_inspect_finds_a_tensor_that_is_corrupt(tmp_path, capsys):
+    folder = Path(shutil.copytree(GOLDENS / "tensor_bundles" / "google", tmp_path / "google"))
+    data = folder / "bert_model.ckpt.data-00000-of-00001"
+    content = bytearray(data.read_bytes())
+    content[open_checkpoint(folder).tensors["bert/pooler/dense/kernel"].offset] ^= 1
+    data.write_bytes(content)
+    assert main(["inspect", str(folder)]) == 0
+    assert main(["inspect", str(folder), "--tensors"]) == 1
+    assert "checksum" in capsys.readouterr().out
 
 
 def test_an_unforeseen_error_is_no_bare_traceback(monkeypatch, capsys):
@@ -176,4 +221,4 @@ def test_verify_says_when_the_weights_are_gone(minilm_folder, tmp_path, monkeypa
     (tmp_path / "config.json").write_bytes((minilm_folder / "config.json").read_bytes())
     monkeypatch.setattr("minibert.cli.verify.resolve", lambda name: tmp_path)
     assert main(["verify"]) == 2
-    assert "has neither model.safetensors nor" in capsys.readouterr().err
+    assert "has no weights that are read" in capsys.readouterr().err

@@ -93,8 +93,8 @@ def leave_a_pointer(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_text(text)
 
 
-def keep_only_torch(folder: Path) -> None:
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+def keep_only_keras(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "tf_model.h5")
 
 
 def link_to_nothing(folder: Path) -> None:

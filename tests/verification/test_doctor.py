@@ -32,7 +32,7 @@ from sick_checkpoints import (
     forget_the_training,
     give_one_twice,
     healthy_checkpoint,
-    keep_only_torch,
+    keep_only_keras,
     leave_a_pointer,
     link_to_nothing,
     places,
@@ -82,7 +82,7 @@ BAD: list[tuple[Callable[[Path], Any], str, str, str]] = [
     (lambda folder: (folder / "vocab.txt").write_text("<!DOCTYPE html>"), "files", "stand-ins", "vocab.txt is a web page"),
     (link_to_nothing, "files", "stand-ins", "special_tokens_map.json is a link that leads nowhere"),
     (lambda folder: (folder / "model.safetensors").unlink(), "files", "weights", "it holds no weights"),
-    (keep_only_torch, "files", "weights", "it holds pytorch_model.bin, a format that this version does not read"),
+    (keep_only_keras, "files", "weights", "it holds tf_model.h5, a format that this version does not read"),
     (lambda folder: (folder / "config.json").unlink(), "configuration", "file", "neither config.json nor bert_config.json"),
     (lambda folder: (folder / "config.json").write_text("{"), "configuration", "file", "is not valid JSON"),
     (lambda folder: configure(folder, rotary=True), "configuration", "keys", "might change numbers: rotary = True"),
@@ -216,7 +216,7 @@ def test_what_needs_care_is_the_one_warning(folder: Path, plant_it: Any, group: 
 
 
 NOTES: list[tuple[Callable[[Path], Any], str, str, str]] = [
-    (lambda folder: (folder / "tf_model.h5").write_bytes(b""), "files", "other formats", "tf_model.h5: weights in a form"),
+    (lambda folder: (folder / "tf_model.h5").write_bytes(b""), "files", "other formats", "tf_model.h5: other weights beside"),
     (leave_a_pointer("tf_model.h5"), "files", "stand-ins", "tf_model.h5 is a pointer of Git LFS; minibert does not need it"),
     (lambda folder: configure(folder, layer_norm_eps=1e-5), "configuration", "epsilon", "1e-05, where BERT has 1e-12"),
     (lambda folder: configure(folder, hidden_act="relu"), "configuration", "activation", '"relu" in config.json means relu'),
@@ -436,7 +436,7 @@ def test_what_stands_in_the_place_of_weights_is_named(folder: Path, name: str, c
     assert advice in finding.advice
 
 
-@pytest.mark.parametrize("name", ["pytorch_model-00001-of-00002.bin", "bert_model.ckpt.index", "model.fp16.safetensors"])
+@pytest.mark.parametrize("name", ["tf_model.h5", "model.onnx", "model.fp16.safetensors"])
 def test_weights_in_another_form_are_named_and_not_called_absent(folder: Path, name: str):
     (folder / "model.safetensors").rename(folder / name)
     assert f"it holds {name}, a format that this version does not read" in one_finding(folder, "files", "weights").found

@@ -2,24 +2,25 @@
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from minibert.checkpoints.integrity import GIT_LFS_POINTER, IMPOSTORS, sha256_of
+from minibert.checkpoints.integrity import GIT_LFS_POINTER, IMPOSTORS, RECORD, read_record, sha256_of
 from minibert.checkpoints.registry import Entry, checkpoint_folder, registry
-from minibert.checkpoints.tensors import INDEX_FILE, OTHER_FORMATS, SINGLE_FILE
+from minibert.checkpoints.tensors import FLAX_FILE, INDEX_FILE, OTHER_FORMATS, SINGLE_FILE, TORCH_INDEX
 from minibert.errors import FetchError
 from minibert.printable import counted, listed
-from minibert.verification.doctor.findings import Finding, bad, good, in_short, note, size, warning
+from minibert.verification.doctor.findings import BAD, Finding, bad, good, in_short, note, size, warning
 from minibert.verification.doctor.patient import NotCheckedError, Patient, needed
 
+WEIGHTS = ("model*.safetensors", INDEX_FILE, "pytorch_model*.bin", TORCH_INDEX, FLAX_FILE, "*.ckpt*.index", "*.ckpt*.data-*")
 # The files that minibert reads; everything else in a folder may be anything.
 READ = (
+    *WEIGHTS,
     "config.json",
     "bert_config.json",
-    "model*.safetensors",
-    INDEX_FILE,
     "vocab.txt",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -41,6 +42,9 @@ FETCH_AGAIN = "Fetch the files again from where they are published."
 
 LARGEST_BESIDE = 64 << 20
 """Bytes: no vocabulary or configuration is larger, and hashing what is would take long."""
+
+Recorded = Mapping[str, tuple[str, int]]
+"""The sha256 and the size of each file that was fetched."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def stand_ins(patient: Patient) -> Finding:
     for file in files_of(patient):
         what = _stand_in(patient.folder / file.name)
         if what:
-            is_read = any(fnmatchcase(file.name, pattern) for pattern in READ)
+            is_read = _is_one_of(READ, file.name)
             (found if is_read else elsewhere).append(f"{file.name} is {what}")
             advice = PULL if what == GIT_LFS_POINTER and is_read else advice
     if found:
@@ -95,7 +99,7 @@ def weights(patient: Patient) -> Finding:
         stored = patient.stored
     except NotCheckedError as failure:
         for file in files_of(patient):
-            what = _stand_in(patient.folder / file.name) if fnmatchcase(file.name, "model*.safetensors") else None
+            what = _stand_in(patient.folder / file.name) if _is_one_of(WEIGHTS, file.name) else None
             if what:
                 return bad(f"{file.name} is {what}, not the weights.", PULL if what == GIT_LFS_POINTER else FETCH_AGAIN)
         return bad(in_short(failure.problem), _instead(patient))
@@ -110,14 +114,39 @@ def weights(patient: Patient) -> Finding:
 
 
 def other_formats(patient: Patient) -> Finding | None:
-    """Weights in forms that minibert does not read."""
-    names = _other_formats(patient)
+    """Weights in other forms beside those that are read."""
+    read = {path.name for path in patient.stored.files} | {INDEX_FILE, TORCH_INDEX}
+    names = [file.name for file in files_of(patient) if _is_one_of((*WEIGHTS, *OTHER_FORMATS), file.name)]
+    names = [name for name in names if name not in read]
     if not names:
         return None
-    return note(f"{listed(names)}: weights in a form that this version does not read.", names=names)
+    return note(
+        f"{listed(names)}: other weights beside those that are read, which nothing here says anything about.", names=names
+    )
 
 
 def sha256(patient: Patient) -> Finding:
+    """The hash of the weights, whether the registry knows it, and whether it is that of what was fetched."""
+    registered = _registered(patient)
+    try:
+        recorded = read_record(patient.folder)
+    except FetchError:
+        return registered  # which `beside` says
+    if recorded is None:
+        return registered
+    changed = _changed(patient.sha256, recorded)
+    if changed:
+        return replace(
+            registered,
+            status=BAD,
+            found=f"{_in_words(changed)}. {registered.found}",
+            advice=registered.advice or _fetch_again(patient),
+            facts={**registered.facts, "fetched": {name: fetched for name, (_, fetched) in changed.items()}},
+        )
+    return replace(registered, found=f"{registered.found} {_as_fetched(patient.sha256, recorded)}")
+
+
+def _registered(patient: Patient) -> Finding:
     """The hash of the weights, and whether the registry knows it."""
     hashes = patient.sha256
     shown = listed([hashed if len(hashes) == 1 else f"{name} {hashed}" for name, hashed in hashes.items()], most=3)
@@ -128,23 +157,62 @@ def sha256(patient: Patient) -> Finding:
     known = [entry.name for entry in entries if _has_weights(entry, hashes)]
     if known:
         return good(f"{shown}: the registry has it as {', '.join(known)}.", sha256=hashes, registry=known)
-    own = next((entry for entry in entries if _same(checkpoint_folder(entry), patient.folder)), None)
+    own = _own(patient, entries)
     if own is not None and (other := _other_than_registered(own, hashes)):
         return other
     return note(f"{shown}. The registry does not know it: not one of the published checkpoints that it lists.", sha256=hashes)
 
 
 def beside(patient: Patient) -> Finding | None:
-    """The hashes of the other files that decide what the model computes."""
+    """The hashes of the other files that decide what the model computes, and whether they and others are as they were fetched."""
     hashes = {}
     for file in files_of(patient):
         if file.size is not None and file.size <= LARGEST_BESIDE and file.name in READ and not file.name.startswith("model"):
             with needed("a file cannot be read"):
                 hashes[file.name] = sha256_of(patient.folder / file.name)
-    if not hashes:
-        return None
     shown = ", ".join(f"{name} {hashed[:12]}…" for name, hashed in hashes.items())
-    return good(f"sha256 {shown}; the whole hashes are in the findings for programs.", sha256=hashes)
+    found = f"sha256 {shown}; the whole hashes are in the findings for programs." if hashes else ""
+    try:
+        recorded = read_record(patient.folder)
+    except FetchError as problem:
+        return note(f"{found} {in_short(problem)}.".lstrip(), sha256=hashes)
+    if recorded is not None:
+        return _held_against(recorded, patient, found, hashes)
+    return good(found, sha256=hashes) if hashes else None
+
+
+def _held_against(recorded: Recorded, patient: Patient, found: str, hashes: dict[str, str]) -> Finding:
+    """The finding about all files but the weights that are read, where it is recorded what was fetched.
+
+    `hashes` has those of the files that decide what the model computes; a file that is large is held to its size alone.
+    """
+    absent, others, large = [], [], []
+    whole = dict(hashes)
+    for name, (_, bytes_fetched) in recorded.items():
+        if name in hashes or _is_weights(patient, name):
+            continue
+        number_of_bytes = _size_of(patient.folder / name)
+        if number_of_bytes is None:
+            absent.append(name)
+        elif number_of_bytes <= LARGEST_BESIDE:
+            with needed("a file cannot be read"):
+                whole[name] = sha256_of(patient.folder / name)
+        elif number_of_bytes == bytes_fetched:
+            large.append(name)
+        else:
+            others.append(f"{name} has {number_of_bytes:,} bytes, {RECORD} has {bytes_fetched:,}: not the file that was fetched")
+    changed = _changed(whole, recorded)
+    if changed or others:
+        fetched = {name: hashed for name, (_, hashed) in changed.items()}
+        what = "; ".join([*([_in_words(changed)] if changed else []), *([listed(others, most=3)] if others else [])])
+        return bad(f"{what}.", _fetch_again(patient), sha256=whole, fetched=fetched)
+    sentences = [found, _as_fetched(whole, recorded)]
+    if large:
+        sentences.append(f"Too large to be hashed here, and of the size that was fetched: {listed(large)}.")
+    if absent:
+        sentences.append(f"Fetched and not there now: {listed(absent)}.")
+    text = " ".join(sentence for sentence in sentences if sentence)
+    return note(text, sha256=whole) if absent else good(text, sha256=whole)
 
 
 def published(patient: Patient) -> Finding | None:
@@ -199,15 +267,15 @@ def _stand_in(path: Path) -> str | None:
     return next((what for beginning, what in STAND_INS.items() if start.startswith(beginning)), None)
 
 
-def _other_formats(patient: Patient) -> list[str]:
-    return [file.name for file in files_of(patient) if any(fnmatchcase(file.name, pattern) for pattern in OTHER_FORMATS)]
+def _is_one_of(patterns: Iterable[str], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _instead(patient: Patient) -> str:
     """What to do where there are no weights that can be read."""
-    if any(os.path.exists(patient.folder / name) for name in (SINGLE_FILE, INDEX_FILE)):
+    if any(_is_one_of(WEIGHTS, file.name) for file in files_of(patient)):
         return "Fetch or copy the weights again, whole."
-    others = _other_formats(patient)
+    others = [file.name for file in files_of(patient) if _is_one_of(OTHER_FORMATS, file.name)]
     if any(name.endswith(".safetensors") for name in others):
         return f"If that is the whole of the weights, rename it to {SINGLE_FILE}."
     if others:
@@ -226,6 +294,60 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
+
+
+def _changed(hashes: Mapping[str, str], recorded: Recorded) -> dict[str, tuple[str, str]]:
+    """Of the files with other hashes than those that were fetched: the hash now, and the recorded one."""
+    return {name: (found, recorded[name][0]) for name, found in hashes.items() if name in recorded and recorded[name][0] != found}
+
+
+def _in_words(changed: Mapping[str, tuple[str, str]]) -> str:
+    return listed(
+        [
+            f"{name} has sha256 {found[:12]}…, {RECORD} has {fetched[:12]}…: not the file that was fetched"
+            for name, (found, fetched) in changed.items()
+        ],
+        most=3,
+    )
+
+
+def _as_fetched(hashes: Mapping[str, str], recorded: Recorded) -> str:
+    """What to say of hashes none of which is another than the recorded one."""
+    unknown = [name for name in hashes if name not in recorded]
+    if not unknown:
+        return f"As fetched, by {RECORD}." if hashes else ""
+    rest = f"The others are as fetched; {RECORD}" if len(unknown) < len(hashes) else RECORD
+    return f"{rest} does not list {listed(unknown)}."
+
+
+def _fetch_again(patient: Patient) -> str:
+    try:
+        own = _own(patient, registry().values())
+    except FetchError:
+        own = None
+    return FETCH_AGAIN if own is None else f"Run: minibert fetch {own.name} --force"
+
+
+def _own(patient: Patient, entries: Iterable[Entry]) -> Entry | None:
+    """The entry of the registry that is fetched into this very folder."""
+    return next((entry for entry in entries if _same(checkpoint_folder(entry), patient.folder)), None)
+
+
+def _is_weights(patient: Patient, name: str) -> bool:
+    """Whether the file is one of the weights that are read, or might be where they cannot be read."""
+    try:
+        return name in {path.name for path in patient.stored.files}
+    except NotCheckedError:
+        return _is_one_of(WEIGHTS, name)
+
+
+def _size_of(path: Path) -> int | None:
+    """The bytes of a regular file; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _has_weights(entry: Entry, hashes: dict[str, str]) -> bool:

@@ -15,7 +15,6 @@ from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.integrity import sha256_of
 from minibert.checkpoints.loading import abstract_model, load, parameters_of
 from minibert.checkpoints.matching import FLOATING, Match, Problem, has_pooler, pair_tensors
-from minibert.checkpoints.names import canonical_hf_name
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig, refused_keys, unknown_keys
 from minibert.errors import CheckpointError, ConfigError, MinibertError
@@ -171,7 +170,7 @@ class Patient:
     @ReadOnce
     def canonical(self) -> dict[str, StoredTensor]:
         """The stored tensors by their names without the prefix `bert.` and without LayerNorm's old names."""
-        return {canonical_hf_name(name): tensor for name, tensor in self.stored.tensors.items()}
+        return {name: found.tensor for name, found in self.stored.canonical.items()}
 
     @ReadOnce
     def stored_layers(self) -> set[int]:

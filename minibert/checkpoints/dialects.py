@@ -1,0 +1,74 @@
+"""How each family of checkpoints spells the names of parameters, and which of its kernels are [in, out].
+
+`canonical` gives Hugging Face's name of today, which the one table in `names` has: without the prefix `bert.`, with LayerNorm's
+`weight` and `bias`. A name that is no parameter's stays what it is, with dots for slashes.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_OLD_LAYER_NORM = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
+_LAYER = re.compile(r"\.layer_(?=\d+\.)")
+_TABLE = re.compile(r"(?<=embeddings\.)(word|position|token_type)_embeddings$")
+
+# Heads in Google's code: run_pretraining.py, run_classifier.py, run_squad.py. Their weights are [out, in].
+_GOOGLE_HEADS = {
+    "cls.predictions.output_bias": "cls.predictions.bias",
+    "cls.seq_relationship.output_weights": "cls.seq_relationship.weight",
+    "cls.seq_relationship.output_bias": "cls.seq_relationship.bias",
+    "cls.squad.output_weights": "qa_outputs.weight",
+    "cls.squad.output_bias": "qa_outputs.bias",
+    "output_weights": "classifier.weight",
+    "output_bias": "classifier.bias",
+}
+
+# What an optimiser of TensorFlow keeps beside each parameter, and by itself.
+_SLOTS = re.compile(r"/(adam_[mv]|lamb_[mv]|(Adam|LAMB|AdamWeightDecayOptimizer)(_1)?|Momentum|ExponentialMovingAverage)$")
+_COUNTERS = re.compile(r"^(.*/)?(global_step|beta[12]_power|loss_scale|good_steps|current_loss_scale)$")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way to spell: `canonical` translates a name, `is_transposed` says whether a dense weight of that name is [out, in]."""
+
+    name: str
+    canonical: Callable[[str], str]
+    is_transposed: Callable[[str], bool]
+
+
+def _torch(name: str) -> str:
+    return _OLD_LAYER_NORM.sub(_new_layer_norm, name.removeprefix("bert."))
+
+
+def _google(name: str) -> str:
+    """As google-research/bert's modeling.py has them; modules of TensorFlow Hub put `module/` before."""
+    dotted = name.removeprefix("module/").replace("/", ".").removeprefix("bert.")
+    if dotted in _GOOGLE_HEADS:
+        return _GOOGLE_HEADS[dotted]
+    dotted = _TABLE.sub(r"\1_embeddings.weight", _LAYER.sub(".layer.", dotted))
+    return re.sub(r"\.kernel$", ".weight", _OLD_LAYER_NORM.sub(_new_layer_norm, dotted))
+
+
+def _flax(name: str) -> str:
+    """As transformers' former FlaxBertModel has them."""
+    dotted = name.removeprefix("params/").replace("/", ".").removeprefix("bert.")
+    return re.sub(r"\.(kernel|embedding|scale)$", ".weight", dotted)
+
+
+def _new_layer_norm(match: re.Match[str]) -> str:
+    return {"gamma": "weight", "beta": "bias"}[match.group()]
+
+
+def _is_no_kernel(name: str) -> bool:
+    return not name.endswith("/kernel")
+
+
+TORCH = Dialect("Hugging Face", _torch, lambda name: True)
+GOOGLE = Dialect("Google", _google, _is_no_kernel)
+FLAX = Dialect("Flax", _flax, _is_no_kernel)
+
+
+def is_of_an_optimiser(name: str) -> bool:
+    """Whether a tensor of a TensorFlow checkpoint is a slot of an optimiser, a step or a scale of the loss."""
+    return bool(_SLOTS.search(name) or _COUNTERS.match(name))

@@ -1,0 +1,81 @@
+"""A checkpoint in a zip, as Google publishes them: unpacked once into minibert's own folder, and then used from there."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import zipfile
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from minibert.checkpoints.archive import unpack
+from minibert.checkpoints.integrity import sha256_of
+from minibert.errors import CheckpointError, MinibertError
+
+WANTED = (
+    "bert_config.json",
+    "config.json",
+    "vocab.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "bert_model.ckpt.index",
+    "bert_model.ckpt.data-?????-of-?????",
+    "model.safetensors",
+)
+"""Nothing else is taken out, and everything lands beside each other."""
+
+MOST_MEMBERS = 10_000
+
+
+def unpacked(archive: Path, home: Path) -> Path:
+    """The folder with the checkpoint that a zip holds, under `home`; there is one for each sha256 of a zip.
+
+    Raises CheckpointError for a zip that is damaged, holds no checkpoint or more than one, or cannot be unpacked: nothing of it
+    is left then.
+    """
+    folder = home / "unpacked" / sha256_of(archive)
+    if folder.is_dir():
+        return folder
+    wanted = _wanted(archive)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    except OSError as problem:
+        raise CheckpointError(f"{archive} cannot be unpacked into {folder.parent}: {problem.strerror}") from None
+    try:
+        unpack(archive, {member: work / name for name, member in wanted.items()}, {})
+        work.chmod(0o755)
+        # Whoever was first has unpacked the same bytes.
+        with contextlib.suppress(FileExistsError, OSError):
+            os.rename(work, folder)
+        if not folder.is_dir():
+            raise CheckpointError(f"{archive} cannot be unpacked: {folder} cannot be made")
+    except MinibertError as problem:
+        raise CheckpointError(f"{archive} cannot be used: {problem}") from None
+    except OSError as problem:
+        raise CheckpointError(f"{archive} cannot be unpacked into {folder.parent}: {problem.strerror}") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+def _wanted(archive: Path) -> dict[str, str]:
+    """The names of the files to be, and of their members."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            members = [member.orig_filename for member in opened.infolist()]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as problem:
+        raise CheckpointError(f"{archive} is not a sound zip file: {problem}") from None
+    if len(members) > MOST_MEMBERS:
+        raise CheckpointError(f"{archive} holds {len(members):,} files; expected a checkpoint of at most {MOST_MEMBERS:,}")
+    wanted: dict[str, str] = {}
+    for member in members:
+        name = PurePosixPath(member).name
+        if any(fnmatchcase(name, pattern) for pattern in WANTED):
+            if name in wanted:
+                raise CheckpointError(f"{archive} holds {wanted[name]} and {member}; expected one checkpoint: unpack it yourself")
+            wanted[name] = member
+    if not any("config" in name for name in wanted) or not any("model" in name for name in wanted):
+        raise CheckpointError(f"{archive} holds no checkpoint; expected bert_config.json and bert_model.ckpt.index in it")
+    return wanted
