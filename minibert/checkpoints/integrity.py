@@ -1,13 +1,15 @@
 """Whether the files of a checkpoint are the ones that the registry means, and what else can be told without a hash."""
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from minibert.checkpoints.formats.safetensors_file import MAX_HEADER_BYTES
 from minibert.checkpoints.registry import Entry, File
@@ -50,7 +52,9 @@ def check_new(folder: Path, entry: Entry, stated: Mapping[str, str]) -> tuple[Ve
 
 def check_again(folder: Path, entry: Entry) -> tuple[Verdict, ...]:
     """Judge a checkpoint fetched earlier, offline; FetchError at the first file that is missing or changed since."""
-    recorded = _read_record(folder)
+    recorded: Mapping[str, tuple[str, int]] = {}
+    with contextlib.suppress(FetchError):
+        recorded = read_record(folder) or {}
     verdicts = []
     for file in entry.files:
         path = folder / file.name
@@ -69,6 +73,30 @@ def write_record(folder: Path, origin: str, verdicts: tuple[Verdict, ...]) -> No
     files = {verdict.name: {"sha256": verdict.sha256, "size": verdict.size} for verdict in verdicts}
     text = json.dumps({"origin": origin, "files": files}, indent=2)
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def read_record(folder: Path) -> dict[str, tuple[str, int]] | None:
+    """The sha256 and the size of each file that was fetched, as `write_record` kept them; None where nothing was kept.
+
+    A name may have a folder in it, `1_Pooling/config.json`, and never leads out of `folder`. FetchError: the record is damaged.
+    """
+    path = folder / RECORD
+    if not os.path.lexists(path):
+        return None
+    files = read_json_object(path, error=FetchError, max_bytes=1 << 20).get("files")
+    if not isinstance(files, dict):
+        raise FetchError(f"{path} does not say what was fetched: expected a table of files; fetch the checkpoint again")
+    recorded = {}
+    for name, fact in files.items():
+        facts = fact if isinstance(fact, dict) else {}
+        sha256, size = facts.get("sha256"), facts.get("size")
+        if not (_is_inside(name) and isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256) and type(size) is int):
+            raise FetchError(
+                f"{path} does not say what was fetched: {name[:80]!r} is not a file of the folder with its sha256 and its size; "
+                "fetch the checkpoint again"
+            )
+        recorded[name] = (sha256, size)
+    return recorded
 
 
 def weights_sha256(folder: Path) -> tuple[Path, str]:
@@ -173,15 +201,7 @@ def _check_text(path: Path) -> None:
         raise FetchError(f"{path.name} is not text: byte {problem.start} is not UTF-8") from None
 
 
-def _read_record(folder: Path) -> dict[str, tuple[str, int]]:
-    """What `write_record` kept, or nothing where that file is missing or damaged."""
-    try:
-        files = read_json_object(folder / RECORD, error=FetchError).get("files")
-    except FetchError:
-        return {}
-    facts = files if isinstance(files, dict) else {}
-    return {
-        name: (str(fact.get("sha256")), fact["size"])
-        for name, fact in facts.items()
-        if isinstance(fact, dict) and type(fact.get("size")) is int
-    }
+def _is_inside(name: str) -> bool:
+    """Whether a name is a relative path that stays in its folder, in the one way in which it can be written."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and "/".join(parts) == name and ".." not in parts and "\0" not in name

@@ -47,6 +47,7 @@ from sick_checkpoints import (
 )
 
 from minibert import CheckpointError, FetchError
+from minibert.checkpoints.integrity import Verdict, sha256_of, write_record
 from minibert.strict_json import parse_json_object
 from minibert.verification.doctor import Finding, examine
 from minibert.verification.doctor.examination import CHECKS, finding_of
@@ -347,6 +348,134 @@ def test_a_changed_file_beside_published_weights_is_named(minilm_folder: Path, t
     (tmp_path / "config.json").write_text((minilm_folder / "config.json").read_text().replace('"gelu"', '"gelu_new"'))
     finding = finding_at(examine(tmp_path), "files", "published")
     assert finding.found == "config.json differs from what was published with the weights of minilm-l6."
+
+
+def keep_what_was_fetched(folder: Path) -> None:
+    """Writes fetched.json, as `minibert fetch` does."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    verdicts = [Verdict(path.relative_to(folder).as_posix(), sha256_of(path), path.stat().st_size, "") for path in files]
+    write_record(folder, "a server", tuple(verdicts))
+
+
+@pytest.mark.usefixtures("without_the_model")
+def test_what_is_as_it_was_fetched_is_said_to_be(folder: Path):
+    (folder / "1_Pooling").mkdir()
+    write(folder, "1_Pooling/config.json", {"pooling_mode_mean_tokens": True})
+    keep_what_was_fetched(folder)
+    checkup = examine(folder)
+    assert checkup.verdict == "healthy"
+    for subject in ("sha256", "files beside"):
+        assert finding_at(checkup, "files", subject).found.endswith(". As fetched, by fetched.json.")
+    assert "1_Pooling/config.json" in finding_at(checkup, "files", "files beside").facts["sha256"]
+
+
+@pytest.mark.usefixtures("without_the_model")
+def test_weights_in_which_two_kernels_were_exchanged_after_the_fetch_are_bad(folder: Path):
+    keep_what_was_fetched(folder)
+    before = sha256_of(folder / "model.safetensors")
+    tensors = load_file(folder / "model.safetensors")
+    store(folder, **{QUERY: tensors[KEY], KEY: tensors[QUERY]})
+    after = sha256_of(folder / "model.safetensors")
+    checkup = examine(folder)
+    assert places(checkup, "bad") == [("files", "sha256")]
+    finding = finding_at(checkup, "files", "sha256")
+    assert finding.found.startswith(
+        f"model.safetensors has sha256 {after[:12]}…, fetched.json has {before[:12]}…: not the file that was fetched. {after}. "
+    )
+    assert finding.advice == "Fetch the files again from where they are published."
+    assert finding.facts["fetched"] == {"model.safetensors": before}
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.txt", "1_Pooling/config.json", "README.md"])
+def test_another_file_than_the_fetched_one_is_bad(folder: Path, name: str):
+    (folder / "1_Pooling").mkdir()
+    for other in ("1_Pooling/config.json", "README.md"):
+        (folder / other).write_text("{}")
+    keep_what_was_fetched(folder)
+    before = sha256_of(folder / name)
+    (folder / name).write_text((folder / name).read_text() + "\n")
+    finding = one_finding(folder, "files", "files beside")
+    after = sha256_of(folder / name)
+    assert (finding.status, finding.found) == (
+        "bad",
+        f"{name} has sha256 {after[:12]}…, fetched.json has {before[:12]}…: not the file that was fetched.",
+    )
+    assert finding.advice == "Fetch the files again from where they are published."
+    assert finding.facts["fetched"] == {name: before}
+
+
+def test_a_changed_checkpoint_of_the_registry_is_fetched_again_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    keep_what_was_fetched(folder)
+    configure(folder, layer_norm_eps=1e-5)
+    (folder.parent / "checkpoints").mkdir()
+    own = folder.rename(folder.parent / "checkpoints" / "bert-base-cased")
+    monkeypatch.setenv("MINIBERT_HOME", str(folder.parent))
+    assert one_finding(own, "files", "files beside").advice == "Run: minibert fetch bert-base-cased --force"
+
+
+def test_the_registry_still_has_its_say_about_weights_that_are_not_the_fetched_ones(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    keep_what_was_fetched(folder)
+    store(folder, **{SCALE: set_to(1.0)})
+    (folder.parent / "checkpoints").mkdir()
+    own = folder.rename(folder.parent / "checkpoints" / "minilm-l6")
+    monkeypatch.setenv("MINIBERT_HOME", str(folder.parent))
+    finding = one_finding(own, "files", "sha256")
+    assert "not the file that was fetched. model.safetensors has sha256 " in finding.found
+    assert finding.found.endswith("for minilm-l6: it is not the published file.")
+    assert finding.advice == "Run: minibert fetch minilm-l6 --force"
+
+
+def test_files_that_came_later_or_are_gone_are_named(folder: Path):
+    tokenizer_config = (folder / "tokenizer_config.json").read_bytes()
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "README.md").write_text("a model")
+    keep_what_was_fetched(folder)
+    (folder / "tokenizer_config.json").write_bytes(tokenizer_config)
+    finding = one_finding(folder, "files", "files beside")
+    assert finding.status == "good"
+    assert finding.found.endswith(" The others are as fetched; fetched.json does not list tokenizer_config.json.")
+    (folder / "README.md").unlink()
+    finding = one_finding(folder, "files", "files beside")
+    assert finding.status == "note"
+    assert finding.found.endswith(" Fetched and not there now: README.md.")
+
+
+def test_large_files_beside_are_held_to_the_size_that_was_fetched(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder / "tf_model.h5").write_bytes(bytes(2000))
+    keep_what_was_fetched(folder)
+    monkeypatch.setattr("minibert.verification.doctor.files.LARGEST_BESIDE", 1000)
+    (folder / "tf_model.h5").write_bytes(b"1" * 2000)
+    finding = one_finding(folder, "files", "files beside")
+    assert finding.status == "good"
+    assert "tf_model.h5" not in finding.facts["sha256"]
+    assert finding.found.endswith("Too large to be hashed here, and of the size that was fetched: tf_model.h5.")
+    (folder / "tf_model.h5").write_bytes(bytes(2001))
+    finding = one_finding(folder, "files", "files beside")
+    assert finding.status == "bad"
+    assert finding.found == "tf_model.h5 has 2,001 bytes, fetched.json has 2,000: not the file that was fetched."
+
+
+@pytest.mark.usefixtures("without_the_model")
+@pytest.mark.parametrize(
+    ("record", "found"),
+    [
+        ("{", "fetched.json is not valid JSON"),
+        ('{"files": 3}', "expected a table of files"),
+        ('{"files": {"vocab.txt": {"sha256": null, "size": 3}}}', "'vocab.txt' is not a file of the folder with its sha256"),
+        (json.dumps({"files": {"../x": {"sha256": "0" * 64, "size": 3}}}), "'../x' is not a file of the folder"),
+        (json.dumps({"files": {"/etc/passwd": {"sha256": "0" * 64, "size": 3}}}), "'/etc/passwd' is not a file of the folder"),
+    ],
+)
+def test_a_broken_record_of_what_was_fetched_is_only_a_note(folder: Path, record: str, found: str):
+    (folder / "fetched.json").write_text(record)
+    checkup = examine(folder)
+    assert checkup.verdict == "healthy"
+    finding = finding_at(checkup, "files", "files beside")
+    assert finding.status == "note"
+    assert found in finding.found
+    assert set(finding.facts["sha256"]) == {"config.json", "vocab.txt", "tokenizer_config.json"}
 
 
 @pytest.mark.usefixtures("without_the_model")

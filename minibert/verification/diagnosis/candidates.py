@@ -5,16 +5,18 @@ was recorded: what dropout left out, which way a variance was rounded; their `ad
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from minibert.config import ACTIVATIONS
 from minibert.numpy_bert import NumpyBert, Tap
-from minibert.verification.diagnosis.fitting import Adjust, dropped, one_pass_variance
+from minibert.verification.diagnosis.fitting import Adjust, dropout, one_pass_variance
 from minibert.verification.diagnosis.rounding import ROUNDINGS, RoundedEverywhere, RoundedParameters, RoundedProducts, Rounding
 
 EPSILONS = {"epsilon_1e_5": 1e-5, "epsilon_1e_6": 1e-6, "epsilon_1e_12": 1e-12}
@@ -23,6 +25,8 @@ SHARE_OF_ROUNDED = 0.98
 """A number almost between two neighbours of few bits falls to either, and what is computed from it differs by as much."""
 
 SQUARE_KERNELS = ("query", "key", "value", "projection")
+DROPOUT_RATES = (0.1, 0.2, 0.3, 0.5)
+"""Which are tried beside those of the configuration."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Candidate:
     """One thing that may be wrong: the name of the fault in `faults.FAULTS`, what exactly, and a BERT that does it.
 
     `share` of the values of each name have to be explained: all, but where a rounding of the operands may fall either way.
+    `regions` are those in which it does anything.
     """
 
     fault: str
@@ -37,6 +42,7 @@ class Candidate:
     bert: NumpyBert
     adjust: Adjust | None = None
     share: float = 1.0
+    regions: tuple[str, ...] = ()
 
 
 def changed(oracle: NumpyBert, **methods: Callable[..., Any]) -> NumpyBert:
@@ -59,13 +65,13 @@ def candidates(oracle: NumpyBert, regions: Sequence[str]) -> Iterator[Candidate]
     """
     layers = [region for region in regions if region.startswith("layers.")]
     if "embeddings" in regions:
-        yield from _of_embeddings(oracle)
+        yield from _acting_in(["embeddings"], _of_embeddings(oracle))
     if layers:
-        yield from _of_attention(oracle, [f"{layer}.attention" for layer in layers])
-        yield from _of_activation(oracle)
-        yield from _of_layer(oracle, layers)
+        yield from _acting_in(layers, _of_attention(oracle, [f"{layer}.attention" for layer in layers]))
+        yield from _acting_in(layers, _of_activation(oracle))
+        yield from _acting_in(layers, _of_layer(oracle, layers))
     if "pooler" in regions:
-        yield _untransposed(oracle, ["pooler.dense"])
+        yield from _acting_in(["pooler"], [_untransposed(oracle, ["pooler.dense"])])
     # The LayerNorms of one kind by themselves, or all of them.
     kinds = [
         ["embeddings.layer_norm"] if "embeddings" in regions else [],
@@ -76,13 +82,31 @@ def candidates(oracle: NumpyBert, regions: Sequence[str]) -> Iterator[Candidate]
     if len(places) > 1:
         places.append([name for names in places for name in names])
     for names in places:
-        yield from _of_layer_norm(oracle, names)
+        yield from _acting_in(_regions_of(names), _of_layer_norm(oracle, names))
     for rounding in ROUNDINGS:
-        yield from _rounded(oracle, rounding)
+        yield from _acting_in(regions, _rounded(oracle, rounding))
     for names in places:
-        yield Candidate("one_pass_variance", f"in {in_words(names)}", oracle, one_pass_variance(names))
+        one_pass = Candidate("one_pass_variance", f"in {in_words(names)}", oracle, one_pass_variance(names))
+        yield from _acting_in(_regions_of(names), [one_pass])
     if list(regions) != ["pooler"]:
-        yield Candidate("dropout_left_on", f"in {in_words(regions)}", oracle, dropped)
+        yield from _acting_in(regions, _dropping(oracle, regions))
+
+
+def _acting_in(regions: Sequence[str], some: Iterable[Candidate]) -> Iterator[Candidate]:
+    return (dataclasses.replace(candidate, regions=tuple(regions)) for candidate in some)
+
+
+def _regions_of(names: list[str]) -> list[str]:
+    """The regions of some LayerNorms."""
+    return list(dict.fromkeys(".".join(name.split(".")[: 2 if name.startswith("layers.") else 1]) for name in names))
+
+
+def _dropping(oracle: NumpyBert, regions: Sequence[str]) -> Iterator[Candidate]:
+    config = oracle.config
+    configured_rates = (config.hidden_dropout_prob, config.attention_probs_dropout_prob)
+    for hidden, attention in dict.fromkeys([configured_rates, *((rate, rate) for rate in DROPOUT_RATES)]):
+        rates = f"at rate {hidden:g}" if hidden == attention else f"at rates {hidden:g} and {attention:g}"
+        yield Candidate("dropout_left_on", f"in {in_words(regions)}, {rates}", oracle, dropout(hidden, attention))
 
 
 def with_weights_of(oracle: NumpyBert, others: Mapping[str, str]) -> NumpyBert:
@@ -126,7 +150,8 @@ def _of_attention(oracle: NumpyBert, names: list[str]) -> Iterator[Candidate]:
 
     where = f"in {in_words(names)}"
     yield Candidate("query_key_swapped", where, changed(oracle, dense=exchanged))
-    for kernels in [*([kernel] for kernel in SQUARE_KERNELS), list(SQUARE_KERNELS[:3]), list(SQUARE_KERNELS)]:
+    groups = [combinations(SQUARE_KERNELS[:count], size) for count, size in ((4, 1), (3, 2), (3, 3), (4, 4))]
+    for kernels in [kernels for group in groups for kernels in group]:
         yield _untransposed(oracle, [f"{name}.{kernel}" for name in names for kernel in kernels])
     for split, merge in _head_orders():
         yield Candidate("heads_split_wrong", where, changed(oracle, split_heads=split, merge_heads=merge))
@@ -147,13 +172,14 @@ def _of_attention(oracle: NumpyBert, names: list[str]) -> Iterator[Candidate]:
     }
     for fault, bias in masks.items():
         yield Candidate(fault, where, changed(oracle, mask_bias=bias))
-    # float32 has steps of 1e-3 at 10,000: which scores differ behind the mask depends on that rounding.
-    weak = changed(
-        oracle,
-        mask_bias=lambda clean, mask: np.where(mask > 0, 0.0, -10000.0)[:, None, None, :],
-        softmax=lambda clean, x: clean.softmax(x.astype(np.float32).astype(np.float64)),
-    )
-    yield Candidate("mask_minus_10000", where, weak, share=SHARE_OF_ROUNDED)
+    for fault, shown, hidden in (("mask_minus_10000", 0.0, -10000.0), ("mask_inverted", -10000.0, 0.0)):
+
+        def finite(clean: NumpyBert, mask: np.ndarray, shown: float = shown, hidden: float = hidden) -> np.ndarray:
+            return np.where(mask > 0, shown, hidden)[:, None, None, :]
+
+        # float32 has steps of 1e-3 at 10,000: which scores differ behind the mask depends on that rounding.
+        weak = changed(oracle, mask_bias=finite, softmax=lambda clean, x: clean.softmax(x.astype(np.float32).astype(np.float64)))
+        yield Candidate(fault, where, weak, share=SHARE_OF_ROUNDED)
 
 
 def _of_activation(oracle: NumpyBert) -> Iterator[Candidate]:
@@ -171,6 +197,9 @@ def _of_layer(oracle: NumpyBert, layers: list[str]) -> Iterator[Candidate]:
 
     other_order = changed(oracle, attention=pre_attention, feed_forward=pre_feed_forward)
     yield Candidate("pre_layer_norm", f"in {in_words(layers)}", other_order)
+    if oracle.config.intermediate_size == oracle.config.hidden_size:
+        for kernels in (["intermediate"], ["projection"], ["intermediate", "projection"]):
+            yield _untransposed(oracle, [f"{layer}.feed_forward.{kernel}" for layer in layers for kernel in kernels])
     parts = [[f"{layer}.attention" for layer in layers], [f"{layer}.feed_forward" for layer in layers]]
     for names in (*parts, parts[0] + parts[1]):
 
@@ -210,7 +239,7 @@ def _untransposed(oracle: NumpyBert, names: list[str]) -> Candidate:
 
 
 def _head_orders() -> Iterator[tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]]:
-    """Wrong ways to split heads, each with the merging that undoes it and with the right one."""
+    """Wrong ways to split heads, each with the merging that undoes it and with the right one; then the reverse."""
 
     def interleaved(clean: NumpyBert, x: np.ndarray) -> np.ndarray:
         heads, width = clean.config.num_attention_heads, clean.config.head_dim
@@ -228,10 +257,15 @@ def _head_orders() -> Iterator[tuple[Callable[..., np.ndarray], Callable[..., np
     def merged(clean: NumpyBert, x: np.ndarray) -> np.ndarray:
         return clean.merge_heads(x)
 
+    def split(clean: NumpyBert, x: np.ndarray) -> np.ndarray:
+        return clean.split_heads(x)
+
     yield interleaved, from_interleaved
     yield interleaved, merged
     yield reshaped, from_reshaped
     yield reshaped, merged
+    yield split, from_interleaved
+    yield split, from_reshaped
 
 
 def _attention_over_heads(clean: NumpyBert, name: str, hidden: np.ndarray, mask: np.ndarray, tap: Tap) -> np.ndarray:
@@ -240,7 +274,9 @@ def _attention_over_heads(clean: NumpyBert, name: str, hidden: np.ndarray, mask:
         tap(f"{name}.{part}", clean.split_heads(clean.dense(f"{name}.{part}", hidden))).swapaxes(1, 2)
         for part in ("query", "key", "value")
     )
-    mixed = clean.mix(clean.softmax(clean.scores(query, key)), value).swapaxes(1, 2)  # [batch, heads, tokens, head_dim]
+    scores = tap(f"{name}.scores", clean.scores(query, key))  # [batch, tokens, heads, heads]
+    probabilities = tap(f"{name}.probabilities", clean.softmax(scores))
+    mixed = clean.mix(probabilities, value).swapaxes(1, 2)  # [batch, heads, tokens, head_dim]
     context = tap(f"{name}.context", clean.merge_heads(mixed))
     projection = tap(f"{name}.projection", clean.dense(f"{name}.projection", context))
     return tap(f"{name}.output", clean.layer_norm(f"{name}.layer_norm", clean.residual(name, projection, hidden)))

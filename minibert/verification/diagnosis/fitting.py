@@ -22,6 +22,9 @@ PAIRS = 8
 MOST_ROUNDINGS = 64.0
 """How many float32 units of the mean square a variance may be off in one pass, and of its root the mean."""
 
+FEWEST_ROWS, SPREAD_OF_ROUNDING = 4, 0.2
+"""Of how many rows on one says whether variances are off by the same number, and how much less it may spread than it is."""
+
 OPEN = 1e-4
 """From this share of the largest number of a context on its difference is no rounding."""
 
@@ -61,6 +64,10 @@ def one_pass_variance(layer_norms: list[str]) -> Adjust:
             rounded = 1.0 / np.square(factor) - step.bert.config.layer_norm_eps
             shift = np.abs(offset / factor)
         unit = np.finfo(np.float32).eps * np.square(given).mean(axis=-1, keepdims=True)
+        off = rounded - variance
+        if off.size >= FEWEST_ROWS and np.std(off) < SPREAD_OF_ROUNDING * np.abs(np.mean(off)):
+            # Another epsilon: a rounding goes up in one row and down in another.
+            return step.computed
         possible = (np.abs(rounded - variance) <= MOST_ROUNDINGS * unit) & (
             shift <= MOST_ROUNDINGS * unit / np.sqrt(np.square(given).mean(axis=-1, keepdims=True))
         )
@@ -82,30 +89,34 @@ def _two_terms(first: np.ndarray, second: np.ndarray, y: np.ndarray) -> tuple[np
     return a, b
 
 
-def dropped(step: Step) -> np.ndarray:
+def dropout(hidden_rate: float, attention_rate: float) -> Adjust:
     """Inverted dropout (Srivastava et al. 2014): some numbers are zero, the others divided by the share that is kept.
 
     At each name dropout is on or off, whichever is nearer to what was recorded. A context whose choices cannot be told is taken
     as it is, but then dropout has to show in what comes behind it: NaN, which explains nothing, if it does not.
     """
-    nearest = min((step.computed, _dropped(step)), key=lambda values: float(np.abs(values - step.recorded).mean()))
-    if step.name.endswith(".attention.output") and nearest is step.computed and _is_context_open(step):
-        return np.full_like(nearest, np.nan)
-    return nearest
+
+    def adjust(step: Step) -> np.ndarray:
+        dropped = _dropped(step, hidden_rate, attention_rate)
+        nearest = min((step.computed, dropped), key=lambda values: float(np.abs(values - step.recorded).mean()))
+        if step.name.endswith(".attention.output") and nearest is step.computed and _is_context_open(step):
+            return np.full_like(nearest, np.nan)
+        return nearest
+
+    return adjust
 
 
-def _dropped(step: Step) -> np.ndarray:
-    config = step.bert.config
+def _dropped(step: Step, hidden_rate: float, attention_rate: float) -> np.ndarray:
     name, part = step.name, step.name.rpartition(".")[0]
     if name == "embeddings.output":
-        return _dropped_from(step.computed, step.recorded, config.hidden_dropout_prob)
+        return _dropped_from(step.computed, step.recorded, hidden_rate)
     if name.endswith(".probabilities"):
-        return _dropped_from(step.computed, step.recorded, config.attention_probs_dropout_prob)
+        return _dropped_from(step.computed, step.recorded, attention_rate)
     if name.endswith(".context"):
-        return _context_of_dropped(step, part)
+        return _context_of_dropped(step, part, attention_rate)
     given = step.seen.get("hidden" if part.endswith(".attention") else f"{part.removesuffix('.feed_forward')}.attention.output")
     if name.endswith((".attention.output", ".feed_forward.output")) and given is not None:
-        return _output_of_dropped(step, f"{part}.layer_norm", step.seen[f"{part}.projection"], given)
+        return _output_of_dropped(step, f"{part}.layer_norm", step.seen[f"{part}.projection"], given, hidden_rate)
     return step.computed
 
 
@@ -124,10 +135,9 @@ def _dropped_from(clean: np.ndarray, recorded: np.ndarray, rate: float) -> np.nd
     return np.where(np.abs(recorded) < np.abs(recorded - scaled), 0.0, scaled)
 
 
-def _context_of_dropped(step: Step, part: str) -> np.ndarray:
+def _context_of_dropped(step: Step, part: str, rate: float) -> np.ndarray:
     """The context by probabilities of which some were dropped; what was recorded where too many tokens hide which."""
     probabilities, value = step.seen.get(f"{part}.probabilities"), step.seen.get(f"{part}.value")
-    rate = step.bert.config.attention_probs_dropout_prob
     if probabilities is None or value is None or not 0.0 < rate < 1.0:
         return step.computed
     if _hides_choices(value):
@@ -153,13 +163,14 @@ def _is_context_open(step: Step) -> bool:
     return bool(np.abs(context - clean).max() > OPEN * np.abs(clean).max())
 
 
-def _output_of_dropped(step: Step, layer_norm: str, projection: np.ndarray, before: np.ndarray) -> Float[np.ndarray, "..."]:
+def _output_of_dropped(
+    step: Step, layer_norm: str, projection: np.ndarray, before: np.ndarray, rate: float
+) -> Float[np.ndarray, "..."]:
     """LayerNorm of a residual sum of which some projections were dropped.
 
     A LayerNorm forgets a row's mean and spread, so these two numbers and the choices are fitted in turn.
     """
     scale, bias = step.bert.parameter(f"{layer_norm}.scale"), step.bert.parameter(f"{layer_norm}.bias")
-    rate = step.bert.config.hidden_dropout_prob
     if rate >= 1.0:
         return step.computed
     usable = np.abs(scale) > 1e-3 * np.abs(scale).max()

@@ -210,5 +210,5 @@ FAULTS: dict[str, Fault] = {
     "bfloat16": Fault("numbers rounded to bfloat16", QUERY, _operands("bfloat16"), everywhere=True),
     "float16": Fault("numbers rounded to float16", QUERY, _stored_in_float16, everywhere=True),
     "tf32": Fault("TF32 products, of float32 numbers cut to 11 bits of significand", QUERY, _tf32, everywhere=True),
-    "dropout_left_on": Fault("dropout that is on", CONTEXT, _in_layer(_become_dropping)),
+    "dropout_left_on": Fault("dropout that is on", CONTEXT, _in_layer(_become_dropping), everywhere=True),
 }
