@@ -214,7 +214,7 @@ def test_two_layers_are_needed_to_confuse_them():
         ("embeddings.sum", "embeddings"),
         ("layers.11.attention.query", "layers.11"),
         ("pooler.dense", "pooler"),
-        ("heads.masked_lm.logits", "heads"),
+        ("heads.masked_lm.logits", "heads.masked_lm"),
     ],
 )
 def test_an_intermediate_belongs_to_a_region(name: str, region: str):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -11,7 +12,7 @@ from small_models import inputs_for, small_model
 
 from minibert import Bert, Trace, record
 from minibert.model.tap import layer_output_names
-from minibert.numpy_bert import NumpyBert
+from minibert.numpy_bert import NumpyBert, gelu_erf
 from minibert.verification import Reference, diagnose, plant
 from minibert.verification.oracle import computed_reference, oracle_of
 
@@ -21,7 +22,7 @@ def model(**fields: object) -> Bert:
     return small_model(0, **{"hidden_act": "gelu_erf", "layer_norm_eps": 1e-12, "num_hidden_layers": 3, **fields})
 
 
-def trace_of(other: type[NumpyBert], bert: Bert, batch: dict[str, np.ndarray], *, outputs_only: bool = False) -> Trace:
+def trace_of(other: type[NumpyBert], bert: Bert | Path, batch: dict[str, np.ndarray], *, outputs_only: bool = False) -> Trace:
     """What another float32 implementation gives with the model's parameters."""
     oracle = oracle_of(bert)
     values: dict[str, np.ndarray] = {}
@@ -201,3 +202,45 @@ def test_the_embeddings_have_no_part_in_a_fault_of_all_layers():
     reference: Reference = computed_reference(bert, batch)
     diagnosis = diagnose(record(faulty, batch, ["layers.2.output"]), bert, reference)
     assert (diagnosis.fault, diagnosis.regions) == ("gelu_tanh", ("layers.0", "layers.1", "layers.2"))
+
+
+GOOGLE = Path(__file__).parent.parent / "goldens" / "tensor_bundles" / "google"
+"""A checkpoint with the heads of pretraining and tanh GELU."""
+
+
+class ExactGeluInTheHead(NumpyBert):
+    def masked_lm(self, hidden: np.ndarray, tap: Callable) -> np.ndarray:
+        clean = self.activation
+        self.activation = gelu_erf  # type: ignore[method-assign]
+        logits = super().masked_lm(hidden, tap)
+        self.activation = clean  # type: ignore[method-assign]
+        return logits
+
+
+class ExactGeluEverywhere(NumpyBert):
+    def activation(self, x: np.ndarray) -> np.ndarray:
+        return gelu_erf(x)
+
+
+class HeadUntransposed(NumpyBert):
+    def parameter(self, path: str) -> np.ndarray:
+        found = super().parameter(path)
+        return found.T if path == "heads.masked_lm.dense.kernel" else found
+
+
+@pytest.mark.parametrize(
+    ("other", "names", "fault", "regions"),
+    [
+        (ExactGeluInTheHead, None, "gelu_erf", ("heads.masked_lm",)),
+        (ExactGeluInTheHead, ["layers.1.output", "heads.masked_lm.logits"], "gelu_erf", ("heads.masked_lm",)),
+        (ExactGeluEverywhere, ["heads.masked_lm.logits"], "gelu_erf", ("layers.0", "layers.1", "heads.masked_lm")),
+        (HeadUntransposed, None, "kernel_untransposed", ("heads.masked_lm",)),
+    ],
+)
+def test_faults_of_the_masked_lm_head_are_named(
+    other: type[NumpyBert], names: list[str] | None, fault: str, regions: tuple[str, ...]
+):
+    batch = {"input_ids": np.array([[2, 9, 4, 11, 3], [2, 30, 31, 3, 0]]), "attention_mask": np.array([[1] * 5, [1] * 4 + [0]])}
+    trace = trace_of(other, GOOGLE, batch)
+    diagnosis = diagnose(Trace({name: trace[name] for name in names or trace}, trace.inputs), GOOGLE)
+    assert (diagnosis.fault, diagnosis.regions) == (fault, regions)

@@ -25,6 +25,7 @@ SHARE_OF_ROUNDED = 0.98
 """A number almost between two neighbours of few bits falls to either, and what is computed from it differs by as much."""
 
 SQUARE_KERNELS = ("query", "key", "value", "projection")
+MASKED_LM = "heads.masked_lm"
 DROPOUT_RATES = (0.1, 0.2, 0.3, 0.5)
 """Which are tried beside those of the configuration."""
 
@@ -59,7 +60,7 @@ def configured(oracle: NumpyBert, **fields: Any) -> NumpyBert:
 
 
 def candidates(oracle: NumpyBert, regions: Sequence[str]) -> Iterator[Candidate]:
-    """Everything that may be wrong in some regions, "embeddings", "layers.3" or "pooler", in all of them alike.
+    """Everything that may be wrong in some regions, "embeddings", "layers.3", "pooler" or a head, in all of them alike.
 
     What has nothing to be fitted comes first, so that it is preferred.
     """
@@ -68,15 +69,20 @@ def candidates(oracle: NumpyBert, regions: Sequence[str]) -> Iterator[Candidate]
         yield from _acting_in(["embeddings"], _of_embeddings(oracle))
     if layers:
         yield from _acting_in(layers, _of_attention(oracle, [f"{layer}.attention" for layer in layers]))
-        yield from _acting_in(layers, _of_activation(oracle))
         yield from _acting_in(layers, _of_layer(oracle, layers))
     if "pooler" in regions:
         yield from _acting_in(["pooler"], [_untransposed(oracle, ["pooler.dense"])])
+    if MASKED_LM in regions:
+        yield from _acting_in([MASKED_LM], [_untransposed(oracle, [f"{MASKED_LM}.dense"])])
+    activated = [region for region in regions if region in layers or region == MASKED_LM]
+    if activated:
+        yield from _acting_in(activated, _of_activation(oracle))
     # The LayerNorms of one kind by themselves, or all of them.
     kinds = [
         ["embeddings.layer_norm"] if "embeddings" in regions else [],
         [f"{layer}.attention.layer_norm" for layer in layers],
         [f"{layer}.feed_forward.layer_norm" for layer in layers],
+        [f"{MASKED_LM}.layer_norm"] if MASKED_LM in regions else [],
     ]
     places = [names for names in kinds if names]
     if len(places) > 1:
@@ -88,7 +94,7 @@ def candidates(oracle: NumpyBert, regions: Sequence[str]) -> Iterator[Candidate]
     for names in places:
         one_pass = Candidate("one_pass_variance", f"in {in_words(names)}", oracle, one_pass_variance(names))
         yield from _acting_in(_regions_of(names), [one_pass])
-    if list(regions) != ["pooler"]:
+    if layers or "embeddings" in regions:
         yield from _acting_in(regions, _dropping(oracle, regions))
 
 
@@ -98,7 +104,9 @@ def _acting_in(regions: Sequence[str], some: Iterable[Candidate]) -> Iterator[Ca
 
 def _regions_of(names: list[str]) -> list[str]:
     """The regions of some LayerNorms."""
-    return list(dict.fromkeys(".".join(name.split(".")[: 2 if name.startswith("layers.") else 1]) for name in names))
+    return list(
+        dict.fromkeys(name.removesuffix(".layer_norm").removesuffix(".attention").removesuffix(".feed_forward") for name in names)
+    )
 
 
 def _dropping(oracle: NumpyBert, regions: Sequence[str]) -> Iterator[Candidate]:
