@@ -18,6 +18,9 @@ from minibert.verification.faults import FAULTS
 from minibert.verification.oracle import computed_reference, inputs_of
 from minibert.verification.trace import Recorder
 
+# A diagnosis computes each layer dozens of times; the checks of shapes are on where the command and doctor are tested.
+pytestmark = pytest.mark.usefixtures("without_shape_checks")
+
 SEEDS = (0, 1)
 GOLDENS = Path(__file__).parent.parent / "goldens"
 
@@ -196,7 +199,6 @@ def test_planting_leaves_the_model_as_it_was():
         ("epsilon_1e_12", 0, "layer_norm_eps is 1e-12 already"),
     ],
 )
-@pytest.mark.usefixtures("without_shape_checks")
 def test_what_cannot_be_planted_is_an_error(fault: str, layer, message: str):
     model = small_model(0, hidden_act="gelu_erf", layer_norm_eps=1e-12)
     with pytest.raises(InputError, match=message):

@@ -17,6 +17,9 @@ from minibert.verification import Reference, diagnose, plant
 from minibert.verification.oracle import computed_reference, oracle_of
 
 
+pytestmark = pytest.mark.usefixtures("without_shape_checks")
+
+
 @cache
 def model(**fields: object) -> Bert:
     return small_model(0, **{"hidden_act": "gelu_erf", "layer_norm_eps": 1e-12, "num_hidden_layers": 3, **fields})
