@@ -16,7 +16,6 @@ from minibert.numpy_bert import NumpyBert, gelu_erf
 from minibert.verification import Reference, diagnose, plant
 from minibert.verification.oracle import computed_reference, oracle_of
 
-
 pytestmark = pytest.mark.usefixtures("without_shape_checks")
 
 

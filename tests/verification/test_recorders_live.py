@@ -238,6 +238,19 @@ def test_scores_are_recorded_in_training_mode_too(reference: Reference, dtype: s
     assert set(record_transformers(model, reference.inputs)) == set(reference.truth)
 
 
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_autocast_is_diagnosed_from_every_name(minilm_folder: Path, minilm_tokenizer: Any, dtype: str, attention: str):
+    import torch
+
+    batch = dict(minilm_tokenizer(["The bank raised rates.", "A river bank, with trees that nobody counted."]))
+    with torch.autocast("cpu", dtype=getattr(torch, dtype)):
+        trace = record_transformers(load_transformers(minilm_folder, attention), batch)
+    diagnosis = diagnose(trace, minilm_folder)
+    assert diagnosis is not None
+    assert (diagnosis.first, diagnosis.fault) == ("layers.0.attention.query", dtype)
+
+
 def test_a_name_that_the_model_does_not_have_is_refused(bert: Any, reference: Reference):
     with pytest.raises(TraceError, match=r"layers\.2\.output is no intermediate of this model"):
         record_transformers(bert, reference.inputs, ["layers.2.output"])

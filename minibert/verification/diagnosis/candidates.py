@@ -17,7 +17,14 @@ import numpy as np
 from minibert.config import ACTIVATIONS
 from minibert.numpy_bert import NumpyBert, Tap
 from minibert.verification.diagnosis.fitting import Adjust, dropout, one_pass_variance
-from minibert.verification.diagnosis.rounding import ROUNDINGS, RoundedEverywhere, RoundedParameters, RoundedProducts, Rounding
+from minibert.verification.diagnosis.rounding import (
+    ROUNDINGS,
+    RoundedEverywhere,
+    RoundedParameters,
+    RoundedProducts,
+    RoundedResults,
+    Rounding,
+)
 
 EPSILONS = {"epsilon_1e_5": 1e-5, "epsilon_1e_6": 1e-6, "epsilon_1e_12": 1e-12}
 POSITION_OFFSETS = {"positions_off_by_one": 1, "positions_off_by_two": 2}
@@ -295,6 +302,8 @@ def _rounded(oracle: NumpyBert, rounding: Rounding) -> Iterator[Candidate]:
         rounded = RoundedProducts(oracle, rounding.round, divide_first=divide_first)
         yield Candidate(rounding.fault, rounding.operands, rounded, share=SHARE_OF_ROUNDED)
     if rounding.stores:
+        results = RoundedResults(oracle, rounding.round, divide_first=True)
+        yield Candidate(rounding.fault, "operands and results of products", results, share=SHARE_OF_ROUNDED)
         yield Candidate(rounding.fault, "parameters alone", RoundedParameters(oracle, rounding.round))
         everything = RoundedEverywhere(oracle, rounding.round)
         yield Candidate(rounding.fault, "every intermediate", everything, share=SHARE_OF_ROUNDED)

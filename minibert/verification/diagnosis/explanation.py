@@ -19,7 +19,7 @@ from minibert.numpy_bert import NumpyBert
 from minibert.verification.compare import compare, reference_for
 from minibert.verification.diagnosis.candidates import Candidate, candidates, in_words, with_weights_of
 from minibert.verification.diagnosis.recorded_steps import RecordedSteps, region_of
-from minibert.verification.diagnosis.rounding import ROUNDINGS, RoundedEverywhere, RoundedProducts
+from minibert.verification.diagnosis.rounding import ROUNDINGS, RoundedEverywhere, RoundedProducts, RoundedResults
 from minibert.verification.faults import FAULTS
 from minibert.verification.oracle import Model, oracle_of
 from minibert.verification.reference import Reference
@@ -246,7 +246,10 @@ class _Examination:
         """The format of fewer bits whose errors those of the trace are like, in size and in direction, wherever it parts."""
         best: tuple[float, str] | None = None
         for rounding in ROUNDINGS:
-            forms: list[NumpyBert] = [RoundedProducts(self.oracle, rounding.round, divide_first=True)]
+            kinds = (RoundedProducts, RoundedResults) if rounding.stores else (RoundedProducts,)
+            forms: list[NumpyBert] = [
+                kind(self.oracle, rounding.round, divide_first=first) for kind in kinds for first in (True, False)
+            ]
             if rounding.stores:
                 forms.append(RoundedEverywhere(self.oracle, rounding.round))
             for form in forms:

@@ -78,6 +78,31 @@ class RoundedProducts(NumpyBert):
         return self.product(weights, value) / weights.sum(axis=-1, keepdims=True)
 
 
+class RoundedResults(RoundedProducts):
+    """Operands and results of products rounded, and what is made of one result alone; not sums and norms: torch's autocast."""
+
+    def dense(self, name: str, x: Float[np.ndarray, "*batch inputs"]) -> Float[np.ndarray, "*batch outputs"]:
+        """Rounded once, with the bias."""
+        return self.round(super().dense(name, x))
+
+    def scores(self, query: np.ndarray, key: np.ndarray) -> Float[np.ndarray, "batch heads tokens tokens"]:
+        """Rounded before they are scaled, and then once more."""
+        width = np.sqrt(self.config.head_dim)
+        return self.round(self.round(super().scores(query, key) * width) / width)
+
+    def mix(self, probabilities: np.ndarray, value: np.ndarray) -> Float[np.ndarray, "batch heads tokens head_dim"]:
+        """The mixture, rounded."""
+        return self.round(super().mix(probabilities, value))
+
+    def activation(self, x: Float[np.ndarray, "*batch width"]) -> Float[np.ndarray, "*batch width"]:
+        """The activation, rounded."""
+        return self.round(super().activation(x))
+
+    def pooler(self, hidden: np.ndarray, tap: Tap) -> Float[np.ndarray, "batch hidden"]:
+        """Both of its steps rounded."""
+        return super().pooler(hidden, lambda name, value: tap(name, self.round(value)))
+
+
 class RoundedParameters(NumpyBert):
     """Every parameter rounded and nothing else: a checkpoint that was stored in fewer bits than it is computed in."""
 
