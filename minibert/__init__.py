@@ -7,6 +7,7 @@ output = model(**tokenizer(["The bank raised rates.", "A river bank."]))
 
 from minibert.checkpoints.download import fetch
 from minibert.checkpoints.loading import load
+from minibert.checkpoints.writing import convert, save
 from minibert.config import BertConfig
 from minibert.errors import (
     CheckpointError,
@@ -40,7 +41,9 @@ __all__ = [
     "Trace",
     "TraceError",
     "compare",
+    "convert",
     "fetch",
     "load",
     "record",
+    "save",
 ]

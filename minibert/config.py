@@ -131,6 +131,28 @@ class BertConfig:
         """
         return cls._from_dialect(values, GOOGLE_ACTIVATIONS, overrides)
 
+    def to_hf(self) -> dict[str, Any]:
+        """What a Hugging Face config.json says of this model; how minibert computes it is no part of that."""
+        names = {ours: theirs for theirs, ours in reversed(HF_ACTIVATIONS.items())}
+        values = {name: value for name, value in dataclasses.asdict(self).items() if name not in OUR_FIELDS}
+        return values | {"hidden_act": names[self.hidden_act], "model_type": "bert"}
+
+    def to_google(self) -> dict[str, Any]:
+        """What Google's bert_config.json says of this model.
+
+        Raises ConfigError for the exact form of GELU and for SiLU, which that file has no word for, and for another epsilon than
+        that of Google's code.
+        """
+        names = {ours: theirs for theirs, ours in GOOGLE_ACTIVATIONS.items()}
+        if self.hidden_act not in names or self.layer_norm_eps != 1e-12:
+            raise ConfigError(
+                f"hidden_act {self.hidden_act} with layer_norm_eps {self.layer_norm_eps:g} cannot be said in bert_config.json, "
+                f"which knows {', '.join(names)} and 1e-12; write config.json"
+            )
+        left_out = {*OUR_FIELDS, "layer_norm_eps", "pad_token_id"}
+        values = {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
+        return values | {"hidden_act": names[self.hidden_act]}
+
     @classmethod
     def _from_dialect(cls, values: dict[str, Any], activations: dict[str, str], overrides: dict[str, Any]) -> "BertConfig":
         for key in refused_keys(values):

@@ -30,11 +30,16 @@ _COUNTERS = re.compile(r"^(.*/)?(global_step|beta[12]_power|loss_scale|good_step
 
 @dataclass(frozen=True)
 class Dialect:
-    """One way to spell: `canonical` translates a name, `is_transposed` says whether a dense weight of that name is [out, in]."""
+    """One way to spell.
+
+    `canonical` translates a name to the table's, and `spelled` back, for a checkpoint with heads or without; `is_transposed` says
+    whether a dense weight of a name is [out, in].
+    """
 
     name: str
     canonical: Callable[[str], str]
     is_transposed: Callable[[str], bool]
+    spelled: Callable[[str, bool], str]
 
 
 def _torch(name: str) -> str:
@@ -64,9 +69,35 @@ def _is_no_kernel(name: str) -> bool:
     return not name.endswith("/kernel")
 
 
-TORCH = Dialect("Hugging Face", _torch, lambda name: True)
-GOOGLE = Dialect("Google", _google, _is_no_kernel)
-FLAX = Dialect("Flax", _flax, _is_no_kernel)
+def _is_of_a_head(name: str) -> bool:
+    return not name.startswith(("embeddings.", "encoder.", "pooler."))
+
+
+def _to_torch(name: str, has_heads: bool) -> str:
+    """The encoder of a model with heads is its part `bert`; by itself it needs no prefix."""
+    return name if _is_of_a_head(name) or not has_heads else f"bert.{name}"
+
+
+def _to_google(name: str, has_heads: bool) -> str:
+    for google, canonical in _GOOGLE_HEADS.items():
+        if name == canonical:
+            return google.replace(".", "/")
+    spelled = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    spelled = re.sub(r"(?<=_embeddings)\.weight$", "", spelled)
+    spelled = re.sub(r"\.weight$", ".kernel", spelled).replace(".layer.", ".layer_").replace(".", "/")
+    return spelled if _is_of_a_head(name) else f"bert/{spelled}"
+
+
+def _to_flax(name: str, has_heads: bool) -> str:
+    spelled = name.replace("LayerNorm.weight", "LayerNorm.scale")
+    spelled = re.sub(r"(?<=_embeddings)\.weight$", ".embedding", spelled)
+    spelled = re.sub(r"\.weight$", ".kernel", spelled).replace(".", "/")
+    return spelled if _is_of_a_head(name) or not has_heads else f"bert/{spelled}"
+
+
+TORCH = Dialect("Hugging Face", _torch, lambda name: True, _to_torch)
+GOOGLE = Dialect("Google", _google, _is_no_kernel, _to_google)
+FLAX = Dialect("Flax", _flax, _is_no_kernel, _to_flax)
 
 
 def is_of_an_optimiser(name: str) -> bool:

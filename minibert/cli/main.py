@@ -1,7 +1,7 @@
 """The command `minibert`: parse, call one subcommand, and turn errors into one sentence and an exit status.
 
-Exit status: 0 done; 1 `verify` found that the model parts from its references, or `doctor` that it is sick; 2 bad input or
-usage; 3 a bug of minibert's.
+Exit status: 0 done; 1 `verify` found that the model parts from its references, `doctor` that it is sick, or `inspect` that it
+cannot be loaded; 2 bad input or usage; 3 a bug of minibert's.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import jax
 
 import minibert
 from minibert.checkpoints.registry import home
-from minibert.cli import doctor, embed, fetch, inspect, record, tokenize, verify
+from minibert.cli import convert, doctor, embed, fetch, inspect, record, tokenize, verify
 from minibert.errors import MinibertError
 
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="minibert", description="BERT in JAX, proved equal to the references.")
     parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (fetch, verify, record, doctor, embed, tokenize, inspect):
+    for command in (fetch, verify, record, doctor, embed, tokenize, inspect, convert):
         command.add_parser(subparsers)
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")

@@ -1,0 +1,272 @@
+"""`save` and `convert`: a model, or a checkpoint of any format, becomes a folder that other libraries open."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minibert.checkpoints.dialects import FLAX, GOOGLE, TORCH
+from minibert.checkpoints.formats.flax_msgpack import write_flax_msgpack
+from minibert.checkpoints.formats.safetensors_writer import write_sharded_safetensors
+from minibert.checkpoints.formats.tensor_bundle import write_tensor_bundle
+from minibert.checkpoints.formats.tensor_sources import TensorSource
+from minibert.checkpoints.loading import configuration_of, parameters_of, read_blueprint
+from minibert.checkpoints.names import HF_BUFFERS, table_for
+from minibert.checkpoints.registry import folder_of, resolve
+from minibert.checkpoints.tensors import FLAX_FILE, StoredTensors
+from minibert.config import DTYPES, BertConfig
+from minibert.errors import CheckpointError, ConfigError, InputError, MinibertError, TokenizerError
+from minibert.model import Bert
+from minibert.strict_json import read_json_object
+from minibert.tokenizer import Tokenizer
+
+FORMATS = {"safetensors": TORCH, "tensorflow": GOOGLE, "flax": FLAX}
+GOOGLE_PREFIX = "bert_model.ckpt"
+SHARD_BYTES = 5_000_000_000
+TIED = ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight")
+SAME_BIAS = ("cls.predictions.decoder.bias", "cls.predictions.bias")
+RECIPE_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json")
+"""How sentence-transformers makes vectors of hidden states: kept, where a checkpoint has them."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `save` and `convert` wrote, and what of the checkpoint they left out."""
+
+    files: list[Path]
+    left_out: list[str]
+
+
+def save(
+    model: Bert,
+    tokenizer: Tokenizer,
+    folder: str | Path,
+    *,
+    to: str = "safetensors",
+    dtype: str | None = None,
+    max_shard_bytes: int = SHARD_BYTES,
+) -> Written:
+    """Write a model and its tokenizer into a new folder, which `load` and, by its format, other libraries open.
+
+    Args:
+        model, tokenizer: what to save.
+        folder: absent or empty; it is there whole or not at all.
+        to: `safetensors` (transformers' `from_pretrained`), `tensorflow` (Google's checkpoint) or `flax` (transformers' former
+            Flax models).
+        dtype: of the stored numbers, one of minibert's; those of the model's parameters if not given.
+        max_shard_bytes: over this many bytes of values safetensors are divided into several files.
+
+    Raises:
+        InputError: a format, dtype or size that there is not.
+        CheckpointError: a folder that holds something, a number that `dtype` cannot hold, or where nothing can be written.
+        TokenizerError: a tokenizer that files cannot hold.
+    """
+    variables = parameters_of(model)
+    rows = table_for(model.config.num_hidden_layers, pooler=model.pooler is not None)
+    sources = {row.hf: _Stored(_Parameter(variables[row.ours]), is_input_first=True) for row in rows}
+    with _new_folder(folder, to, dtype, max_shard_bytes) as work:
+        _write_tensors(work, sources, to, dtype, max_shard_bytes, has_heads=False)
+        _write_config(work, model.config, {}, to, dtype or model.config.param_dtype, ["BertModel"])
+        tokenizer.save(work)
+    return Written(_files_in(Path(folder)), [])
+
+
+def convert(
+    name_or_path: str | Path,
+    folder: str | Path,
+    *,
+    to: str = "safetensors",
+    dtype: str | None = None,
+    max_shard_bytes: int = SHARD_BYTES,
+) -> Written:
+    """Write a checkpoint of any format that is read, heads included, into a new folder in another format.
+
+    Arguments and errors as in `save`; `name_or_path` as in `load`, with its errors too. One tensor is in memory at a time.
+    """
+    path = resolve(name_or_path)
+    blueprint = read_blueprint(path)
+    stored, config = blueprint.stored, blueprint.config
+    left_out = [*blueprint.match.buffers, *stored.left_out]
+    sources = {
+        name: _Stored(found.tensor, is_input_first=not found.is_transposed)
+        for name, found in stored.canonical.items()
+        if name not in HF_BUFFERS
+    }
+    left_out += _without_copies(sources, stored)
+    known = _known_values(path, stored)
+    with _new_folder(folder, to, dtype, max_shard_bytes) as work:
+        _write_tensors(work, sources, to, dtype, max_shard_bytes, has_heads=bool(blueprint.match.heads))
+        stored_dtype = sources["embeddings.word_embeddings.weight"].source.dtype.name
+        _write_config(work, config, known, to, dtype or stored_dtype, _architectures(known, sources))
+        left_out += _write_rest(folder_of(path), work)
+    return Written(_files_in(Path(folder)), left_out)
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    """A parameter of a model on whatever device, as a source."""
+
+    variable: Any
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self.variable.get_value().dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.variable.get_value().shape)
+
+    def read(self) -> np.ndarray:
+        return np.asarray(self.variable.get_value())
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A source; `is_input_first`: whether it is [in, out], if it is the weight of a dense layer."""
+
+    source: TensorSource
+    is_input_first: bool
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """A source as it is to be written: turned round, in another dtype, or both."""
+
+    name: str
+    source: TensorSource
+    turn: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape[::-1] if self.turn else self.source.shape
+
+    def read(self) -> np.ndarray:
+        values = self.source.read()
+        try:
+            with np.errstate(over="raise"):
+                values = values.astype(self.dtype, copy=False)
+        except FloatingPointError:
+            raise CheckpointError(f"{self.name} has values too large for {self.dtype.name}; save it in a wider dtype") from None
+        return values.T if self.turn else values
+
+
+def _write_tensors(
+    work: Path, sources: Mapping[str, _Stored], to: str, dtype: str | None, max_shard_bytes: int, *, has_heads: bool
+) -> None:
+    dialect = FORMATS[to]
+    tensors: dict[str, TensorSource] = {}
+    for name, stored in sources.items():
+        spelled = dialect.spelled(name, has_heads)
+        turn = _is_dense(name) and stored.is_input_first == dialect.is_transposed(spelled)
+        numbers = np.dtype(dtype) if dtype not in (None, "bfloat16") else stored.source.dtype
+        if dtype == "bfloat16":
+            import ml_dtypes
+
+            numbers = np.dtype(ml_dtypes.bfloat16)
+        tensors[spelled] = _Turned(spelled, stored.source, turn, numbers)
+    if to == "safetensors":
+        write_sharded_safetensors(work, tensors, {"format": "pt"}, max_shard_bytes)
+    elif to == "flax":
+        write_flax_msgpack(work / FLAX_FILE, tensors)
+    else:
+        write_tensor_bundle(work / GOOGLE_PREFIX, tensors)
+        # By this file TensorFlow finds the checkpoint in a folder.
+        (work / "checkpoint").write_text(f'model_checkpoint_path: "{GOOGLE_PREFIX}"\n', encoding="utf-8")
+
+
+def _is_dense(name: str) -> bool:
+    return name.endswith(".weight") and "LayerNorm" not in name and not name.endswith("_embeddings.weight")
+
+
+def _without_copies(sources: dict[str, _Stored], stored: StoredTensors) -> list[str]:
+    """Take out what is stored twice, the masked-LM head's last kernel and bias; CheckpointError where the two differ."""
+    left_out = []
+    for copy, original in (TIED, SAME_BIAS):
+        if copy in sources and original in sources:
+            values = sources[copy].source.read()
+            if copy == TIED[0] and sources[copy].is_input_first:
+                values = values.T
+            if not np.array_equal(values, sources[original].source.read()):
+                raise CheckpointError(f"{stored.files[0]}: {copy} is not equal to {original}, which BERT uses in its place")
+            del sources[copy]
+            left_out.append(f"{copy}, equal to {original}")
+    return left_out
+
+
+def _write_config(
+    work: Path, config: BertConfig, known: Mapping[str, Any], to: str, dtype: str, architectures: list[str]
+) -> None:
+    """Google's file where it can say which activation is meant, else Hugging Face's: in Google's, gelu is the tanh form."""
+    name, values = "config.json", {**known, **config.to_hf(), "architectures": architectures, "dtype": dtype}
+    if to == "tensorflow":
+        with contextlib.suppress(ConfigError):
+            name, values = "bert_config.json", config.to_google()
+    (work / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _known_values(path: Path, stored: StoredTensors) -> dict[str, Any]:
+    """What a Hugging Face configuration says besides what minibert knows, such as the names of labels."""
+    place = configuration_of(path, stored)
+    file = place / "config.json" if place.is_dir() else place
+    return read_json_object(file, error=CheckpointError) if file.name == "config.json" and file.exists() else {}
+
+
+def _architectures(known: Mapping[str, Any], sources: Mapping[str, _Stored]) -> list[str]:
+    if known.get("architectures"):
+        return list(known["architectures"])
+    masked, pairs = "cls.predictions.bias" in sources, "cls.seq_relationship.weight" in sources
+    return ["BertForPreTraining" if masked and pairs else "BertForMaskedLM" if masked else "BertModel"]
+
+
+def _write_rest(source: Path, work: Path) -> list[str]:
+    """The tokenizer and the recipe for sentence vectors; the result names what could not be taken along."""
+    left_out = []
+    try:
+        Tokenizer.from_folder(source).save(work)
+    except TokenizerError as problem:
+        left_out.append(f"the tokenizer: {problem}")
+    for name in RECIPE_FILES:
+        if (source / name).is_file():
+            (work / name).parent.mkdir(exist_ok=True)
+            shutil.copyfile(source / name, work / name)
+    return left_out
+
+
+@contextlib.contextmanager
+def _new_folder(folder: str | Path, to: str, dtype: str | None, max_shard_bytes: int) -> Iterator[Path]:
+    """A folder to write into, which becomes `folder` when the block ends without an error."""
+    target = Path(folder)
+    if to not in FORMATS:
+        raise InputError(f"the format is {to!r}; expected one of {', '.join(FORMATS)}")
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}")
+    if type(max_shard_bytes) is not int or max_shard_bytes < 1:
+        raise InputError(f"max_shard_bytes is {max_shard_bytes!r}; expected a whole number of bytes from 1 up")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} is there already and is no empty folder; give a new one")
+    work = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+        yield work
+        work.chmod(0o755)
+        os.replace(work, target)
+    except MinibertError:
+        raise
+    except OSError as problem:
+        raise CheckpointError(f"{target} cannot be written: {problem.strerror or problem}; nothing of it is there") from None
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
