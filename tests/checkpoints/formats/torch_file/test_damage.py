@@ -65,7 +65,7 @@ def flipped(data: bytes, index: int, mask: int) -> bytes:
     return data[:index] + bytes([data[index] ^ mask]) + data[index + 1 :]
 
 
-# Every byte with every bit: test_against_torch.py.
+# Every byte, beside torch: test_against_torch.py.
 @pytest.mark.usefixtures("without_shape_checks")
 def test_with_a_bit_flipped_a_zip_is_an_error_or_what_was_written(folder: Path):
     data = SMALL_ZIP.read_bytes()

@@ -1,0 +1,135 @@
+"""Times opening and loading a checkpoint of BERT-base's size in every format against the format's own library.
+
+    python benchmarks/loading.py [--rounds 7]
+
+The weights are random and are written by this script into a temporary folder of about 2.2 GB. A round reads every format
+once with minibert (all tensors, copied into memory; and as a model, `minibert.load`) and once with the library: safetensors,
+torch.load (mapped, then cloned; from the zip and from the legacy stream), flax.serialization, and TensorFlow's
+load_checkpoint where it is installed. What counts is the median of the rounds' ratios; the files are in the page cache.
+The peak of memory is that of a process of its own, above what its imports take, in units of the weights.
+"""
+
+import argparse
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from paired import in_turn, processor, spread
+
+import minibert
+from minibert.checkpoints.formats.safetensors_writer import write_safetensors
+from minibert.checkpoints.loading import abstract_model, parameters_of
+from minibert.checkpoints.names import table_for
+from minibert.checkpoints.tensors import open_checkpoint
+
+PEAK = """
+import resource, sys
+import jax, minibert
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+minibert.load(sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+def write_all(folder: Path) -> dict[str, Path]:
+    config = minibert.BertConfig()
+    shapes = {path: variable.get_value().shape for path, variable in parameters_of(abstract_model(config)).items()}
+    random = np.random.default_rng(0)
+    tensors = {}
+    for row in table_for(config.num_hidden_layers, pooler=True):
+        shape = shapes[row.ours][::-1] if row.transposed else shapes[row.ours]
+        tensors[row.hf] = random.standard_normal(shape, np.float32)
+    folders = {name: folder / name for name in ("safetensors", "torch zip", "torch stream")}
+    for each in folders.values():
+        each.mkdir()
+        (each / "config.json").write_text(json.dumps(config.to_hf()))
+    write_safetensors(folders["safetensors"] / "model.safetensors", tensors, {"format": "pt"})
+    if importlib.util.find_spec("torch"):
+        import torch
+
+        state = {name: torch.from_numpy(values) for name, values in tensors.items()}
+        torch.save(state, folders["torch zip"] / "pytorch_model.bin")
+        torch.save(state, folders["torch stream"] / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    else:
+        del folders["torch zip"], folders["torch stream"]
+    for name in ("tensorflow", "flax"):
+        minibert.convert(folders["safetensors"], folder / name, to=name)
+        folders[name] = folder / name
+    return folders
+
+
+def libraries(folders: dict[str, Path]) -> dict[str, Callable[[], object]]:
+    import flax.serialization
+    import safetensors.numpy
+
+    found: dict[str, Callable[[], object]] = {
+        "safetensors": lambda: safetensors.numpy.load_file(folders["safetensors"] / "model.safetensors"),
+        "flax": lambda: flax.serialization.msgpack_restore((folders["flax"] / "flax_model.msgpack").read_bytes()),
+    }
+    if "torch zip" in folders:
+        import torch
+
+        def mapped(name: str, **options: bool) -> object:
+            state = torch.load(folders[name] / "pytorch_model.bin", weights_only=True, **options)
+            return {key: values.clone() for key, values in state.items()} if options else state
+
+        found["torch zip"] = lambda: mapped("torch zip", mmap=True)
+        found["torch stream"] = lambda: mapped("torch stream")
+    if importlib.util.find_spec("tensorflow"):
+        import tensorflow
+
+        def bundle() -> object:
+            reader = tensorflow.train.load_checkpoint(str(folders["tensorflow"]))
+            return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+        found["tensorflow"] = bundle
+    return found
+
+
+def copied(folder: Path) -> object:
+    return {name: np.array(tensor.read()) for name, tensor in open_checkpoint(folder).tensors.items()}
+
+
+def peak(folder: Path) -> float:
+    result = subprocess.run([sys.executable, "-c", PEAK, str(folder)], capture_output=True, text=True, check=True)
+    return float(result.stdout)
+
+
+def installed(library: str) -> str:
+    try:
+        return f"{library} {version(library)}"
+    except PackageNotFoundError:
+        return f"{library} not installed"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="rounds that count (default: %(default)s)")
+    rounds = parser.parse_args().rounds
+    print(f"{processor()}; {', '.join(installed(name) for name in ('jax', 'torch', 'safetensors', 'flax', 'tensorflow'))}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = write_all(Path(temporary))
+        theirs = libraries(folders)
+        weights = open_checkpoint(folders["safetensors"]).number_of_bytes
+        print(f"{weights / 1e6:,.0f} MB; ratios to the library, below 1 is faster: median (10th to 90th percentile)")
+        for name, folder in folders.items():
+            memory = f"peak of minibert.load {peak(folder) / weights:.2f} x the weights"
+            if name not in theirs:
+                print(f"{name:13} library not installed; {memory}")
+                continue
+            ours = {"tensors": lambda folder=folder: copied(folder), "model": lambda folder=folder: minibert.load(folder)}
+            taken = in_turn({**ours, "library": theirs[name]}, rounds)
+            ratios = {
+                kind: spread([our / their for our, their in zip(taken[kind], taken["library"], strict=True)]) for kind in ours
+            }
+            print(f"{name:13} tensors {ratios['tensors']}, model {ratios['model']}; {memory}")
+
+
+if __name__ == "__main__":
+    main()
