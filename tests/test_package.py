@@ -14,7 +14,7 @@ MAY_KNOW = {
     "config": set(),
     "model": {"config"},
     "tokenizer": {"checkpoints.registry"},
-    "checkpoints": {"config", "model"},
+    "checkpoints": {"config", "model", "tokenizer"},
     "numpy_bert": {"config"},
     "verification": {"config", "model", "checkpoints", "tokenizer", "numpy_bert", "plots"},
     "features": {"config", "model", "checkpoints", "tokenizer"},

@@ -22,9 +22,6 @@ from minibert.tokenizer.settings import TokenizerSettings
 from minibert.tokenizer.text_tokens import TextTokens, Token
 from minibert.tokenizer.vocabulary import Vocabulary
 
-# Checking shapes at every call of so many takes most of the time, and other tests do.
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
-
 WORDS = ["a", "##a", "b", "##b", "ab", "[", "]", "mask", "漢", "é", "e", "##e", ".", "two words", "##aab", "##ς", "σ", "baaab"]
 MARKS = ["\u302e", "##\u302e", "e.G", "\u1100\u1161", "##\u1100\u1161", "x" * 120]
 VOCABULARY = Vocabulary([*SPECIAL_TOKENS, *WORDS, *MARKS])

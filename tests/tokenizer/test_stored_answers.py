@@ -20,9 +20,6 @@ from stored_answers import (
 
 from minibert.tokenizer import Tokenizer, TokenizerSettings
 
-# Tens of thousands of texts: checking shapes at every call takes most of the time, and other tests do.
-pytestmark = pytest.mark.usefixtures("without_shape_checks")
-
 HF = json.loads((FOLDER / "tokenizer_hf.json").read_text(encoding="utf-8"))
 GOOGLE = json.loads((FOLDER / "tokenizer_google.json").read_text(encoding="utf-8"))
 VOCABULARY = hostile_vocabulary()

@@ -31,6 +31,9 @@ from minibert.verification.doctor.tensor_statistics import PIECE, statistics_of
 from minibert.verification.faults import FAULTS, plant
 from minibert.verification.sample_texts import PAIR, TEXTS
 
+# Hundreds of sick folders: the checks of shapes are on where the arrays are computed, in the tests of the model and of traces.
+pytestmark = pytest.mark.usefixtures("without_shape_checks")
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

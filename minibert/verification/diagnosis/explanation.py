@@ -169,7 +169,7 @@ class _Examination:
         for each in sorted(tried, key=lambda each: not each.is_exact):
             if fault is not None and each.candidate.fault != fault:
                 continue
-            is_rounding = FAULTS[each.candidate.fault].everywhere and not each.is_exact
+            is_rounding = FAULTS[each.candidate.fault].everywhere and each.candidate.share < 1.0
             if not each.is_exact and (best is not None or (is_rounding and each.regions != stretch)):
                 continue
             if not is_rounding and one_text.residual(region, each.candidate, each.regions) > ENOUGH_TO_REFUSE * BUDGET:

@@ -76,9 +76,8 @@ class RecordedSteps:
             if clean is None or name not in predicted or not clean.shape == predicted[name].shape == self.recorded[name].shape:
                 return False
             found, left = (np.abs(values - self.recorded[name])[real] for values in (clean, predicted[name]))
-            if not found.max() <= BUDGET * self.floors[name] and not root_mean_square(left) <= MOST_LEFT * root_mean_square(
-                found
-            ):
+            parts = not found.max() <= BUDGET * self.floors[name]  # also where it is NaN
+            if parts and not root_mean_square(left) <= MOST_LEFT * root_mean_square(found):
                 return False
         return True
 
