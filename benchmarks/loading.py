@@ -29,11 +29,17 @@ from minibert.checkpoints.names import table_for
 from minibert.checkpoints.tensors import open_checkpoint
 
 PEAK = """
-import resource, sys
+import re, sys
+from pathlib import Path
 import jax, minibert
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def most() -> int:
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+before = most()
 minibert.load(sys.argv[1])
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(most() - before)
 """
 
 
