@@ -9,15 +9,13 @@ from typing import NamedTuple
 
 from minibert.checkpoints.dialects import FLAX, GOOGLE, TORCH, Dialect, is_of_an_optimiser
 from minibert.checkpoints.formats.flax_msgpack import open_flax_msgpack
-from minibert.checkpoints.formats.safetensors_file import open_safetensors
+from minibert.checkpoints.formats.safetensors_file import INDEX_FILE, SINGLE_FILE, open_safetensors
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.formats.tensor_bundle import SUFFIX, find_bundle, open_tensor_bundle
 from minibert.checkpoints.formats.torch_file import open_torch_file
 from minibert.errors import CheckpointError
 from minibert.strict_json import read_json_object
 
-SINGLE_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
 TORCH_FILE = "pytorch_model.bin"
 TORCH_INDEX = "pytorch_model.bin.index.json"
 FLAX_FILE = "flax_model.msgpack"
@@ -81,10 +79,9 @@ def open_checkpoint(path: Path) -> StoredTensors:
         )
     if path.name.endswith((".safetensors.index.json", ".bin.index.json")):
         return _open_shards(path)
-    for suffix, open_file in _READERS.items():
-        if path.suffix == suffix:
-            return open_file(path)
-    raise CheckpointError(f"{path} has no suffix of a file of weights; known are {', '.join([*_READERS, SUFFIX])}")
+    if path.suffix not in _READERS:
+        raise CheckpointError(f"{path} has no suffix of a file of weights; known are {', '.join([*_READERS, SUFFIX])}")
+    return _READERS[path.suffix](path)
 
 
 def _open_folder(folder: Path) -> StoredTensors:
@@ -150,8 +147,8 @@ def _open_shards(index: Path) -> StoredTensors:
         unlisted = sorted(name for name in stored.tensors if weight_map.get(name) != shard)
         if unlisted:
             raise CheckpointError(f"{index.parent / shard} holds {', '.join(unlisted)}, which {index.name} does not put there")
-    formats = {stored.format for stored in shards.values()}
-    return StoredTensors(f"{formats.pop()}, sharded", [index.parent / shard for shard in shards], tensors)
+    [file_format] = {stored.format for stored in shards.values()}
+    return StoredTensors(f"{file_format}, sharded", [index.parent / shard for shard in shards], tensors)
 
 
 def _is_base_name(name: str) -> bool:

@@ -5,35 +5,36 @@ buffer. Every byte of the buffer must belong to exactly one tensor, so that no t
 """
 
 import math
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS, MappedTensor
+from minibert.checkpoints.formats.opening import opened
+from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS, STORED_DTYPES, MappedTensor
 from minibert.errors import CheckpointError, MinibertError
 from minibert.strict_json import parse_json_object
 
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
 MAX_HEADER_BYTES = 10_000_000
 """BERT-large's header takes 0.05 MB. The format allows 100 MB, which would take gigabytes of memory to parse."""
 
 DTYPES: dict[str, np.dtype[Any]] = {
-    "F64": np.dtype("<f8"),
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "BF16": np.dtype(ml_dtypes.bfloat16),
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "I16": np.dtype("<i2"),
-    "I8": np.dtype("i1"),
-    "U64": np.dtype("<u8"),
-    "U32": np.dtype("<u4"),
-    "U16": np.dtype("<u2"),
-    "U8": np.dtype("u1"),
-    "BOOL": np.dtype("?"),
+    "F64": STORED_DTYPES["float64"],
+    "F32": STORED_DTYPES["float32"],
+    "F16": STORED_DTYPES["float16"],
+    "BF16": STORED_DTYPES["bfloat16"],
+    "I64": STORED_DTYPES["int64"],
+    "I32": STORED_DTYPES["int32"],
+    "I16": STORED_DTYPES["int16"],
+    "I8": STORED_DTYPES["int8"],
+    "U64": STORED_DTYPES["uint64"],
+    "U32": STORED_DTYPES["uint32"],
+    "U16": STORED_DTYPES["uint16"],
+    "U8": STORED_DTYPES["uint8"],
+    "BOOL": STORED_DTYPES["bool"],
 }
 
 
@@ -77,23 +78,14 @@ def open_safetensors(path: Path, *, error: type[MinibertError] = CheckpointError
 
 def _read_header(path: Path, refuse: Any, error: type[MinibertError]) -> tuple[int, int, bytes]:
     """The file's size, the first byte of the buffer, and the header's bytes."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise error(f"{path} is not a regular file; expected a safetensors file")
-        size = status.st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length == 0:
-                raise refuse(f"it has {size} bytes and a header of {length if size >= 8 else 0}")
-            if length > MAX_HEADER_BYTES or 8 + length > size:
-                limit = min(MAX_HEADER_BYTES, size - 8)
-                raise refuse(f"it claims a header of {length:,} bytes, of {limit:,} at most in a file of {size:,}")
-            header = file.read(length)
-    except FileNotFoundError:
-        raise error(f"{path} does not exist; expected a safetensors file") from None
-    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
-        raise error(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+    with opened(path, "a safetensors file", error=error) as (file, size):
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length == 0:
+            raise refuse(f"it has {size} bytes and a header of {length if size >= 8 else 0}")
+        if length > MAX_HEADER_BYTES or 8 + length > size:
+            limit = min(MAX_HEADER_BYTES, size - 8)
+            raise refuse(f"it claims a header of {length:,} bytes, of {limit:,} at most in a file of {size:,}")
+        header = file.read(length)
     if not header.startswith(b"{"):
         raise refuse("its header does not start with '{'")
     return size, 8 + length, header

@@ -15,13 +15,11 @@ from typing import IO, Any
 import numpy as np
 
 from minibert.atomic_write import write_atomically
-from minibert.checkpoints.formats.safetensors_file import DTYPES, MAX_HEADER_BYTES
+from minibert.checkpoints.formats.safetensors_file import DTYPES, INDEX_FILE, MAX_HEADER_BYTES, SINGLE_FILE
 from minibert.checkpoints.formats.stored_tensor import MAX_AXES
 from minibert.checkpoints.formats.tensor_sources import Tensors, TensorSource, check_dtypes, flat_values, write_values
 from minibert.errors import CheckpointError
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
 MAX_SHARDS = 99_999  # their numbers have five digits
 
 _CODES = {dtype.name: code for code, dtype in DTYPES.items()}
@@ -50,14 +48,14 @@ def write_sharded_safetensors(folder: Path, tensors: Tensors, metadata: dict[str
     shards = _divide(tensors, max_shard_bytes)
     if len(shards) > MAX_SHARDS:
         raise CheckpointError(f"{folder} would hold {len(shards):,} shards, of {MAX_SHARDS:,} at most; allow more bytes for each")
-    other = folder / (SINGLE if len(shards) > 1 else INDEX)
+    other = folder / (SINGLE_FILE if len(shards) > 1 else INDEX_FILE)
     if other.exists():
         raise CheckpointError(
             f"{other} is there and could be read in place of the new weights; remove it or choose another folder"
         )
     if len(shards) == 1:
-        write_safetensors(folder / SINGLE, tensors, metadata)
-        return [folder / SINGLE]
+        write_safetensors(folder / SINGLE_FILE, tensors, metadata)
+        return [folder / SINGLE_FILE]
     names = [f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)]
     prepared = [(*_header(folder / name, shard, metadata), shard) for name, shard in zip(names, shards, strict=True)]
     index = {
@@ -66,11 +64,11 @@ def write_sharded_safetensors(folder: Path, tensors: Tensors, metadata: dict[str
     }
     with contextlib.ExitStack() as files:
         # The file that is opened first gets its name last: the index, which makes the shards count.
-        index_file = files.enter_context(write_atomically(folder / INDEX, error=CheckpointError))
+        index_file = files.enter_context(write_atomically(folder / INDEX_FILE, error=CheckpointError))
         index_file.write((json.dumps(index, indent=2, sort_keys=True) + "\n").encode())
         for name, (header, order, shard) in zip(names, prepared, strict=True):
             _write(files.enter_context(write_atomically(folder / name, error=CheckpointError)), header, order, shard)
-    return [folder / name for name in [*names, INDEX]]
+    return [folder / name for name in [*names, INDEX_FILE]]
 
 
 def _divide(tensors: Tensors, max_shard_bytes: int) -> list[Tensors]:

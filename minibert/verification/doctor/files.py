@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from minibert.checkpoints.formats.safetensors_file import INDEX_FILE, SINGLE_FILE
 from minibert.checkpoints.integrity import GIT_LFS_POINTER, IMPOSTORS, RECORD, read_record, sha256_of
 from minibert.checkpoints.registry import Entry, checkpoint_folder, registry
-from minibert.checkpoints.tensors import FLAX_FILE, INDEX_FILE, OTHER_FORMATS, SINGLE_FILE, TORCH_INDEX
+from minibert.checkpoints.tensors import FLAX_FILE, OTHER_FORMATS, TORCH_INDEX
 from minibert.errors import FetchError
 from minibert.printable import counted, listed
 from minibert.verification.doctor.findings import BAD, Finding, bad, good, in_short, note, size, warning

@@ -3,13 +3,9 @@
 The file is one msgpack map of names (https://github.com/msgpack/msgpack/blob/master/spec.md); a value is a further map or an
 array. An array is an extension of type 1 (a NumPy scalar: 3) that holds msgpack again: a list of the shape (a list), the
 dtype's name (text) and the values (bytes, in C order). An array of over 2^30 bytes is a map instead:
-`{"__msgpack_chunked_array__": true, "shape": {"0": …}, "chunks": {"0": array, …}}`, the chunks being flat.
+`{"__msgpack_chunked_array__": true, "shape": {"0": …}, "chunks": {"0": array, …}}`, the chunks being flat. A dtype is called
+as in `STORED_DTYPES`; any other name, and any other spelling of these, is refused.
 """
-
-from typing import Any
-
-import ml_dtypes
-import numpy as np
 
 ARRAY_EXTENSION = 1
 COMPLEX_EXTENSION = 2
@@ -24,20 +20,3 @@ MAX_NAME_BYTES = 500
 """Of a whole name, `encoder/layer/0/…`, in UTF-8."""
 MAX_VALUES = 20_000
 """Maps, arrays and numbers together. BERT-large takes about 800."""
-
-DTYPES: dict[str, np.dtype[Any]] = {
-    "float64": np.dtype("<f8"),
-    "float32": np.dtype("<f4"),
-    "float16": np.dtype("<f2"),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-    "int64": np.dtype("<i8"),
-    "int32": np.dtype("<i4"),
-    "int16": np.dtype("<i2"),
-    "int8": np.dtype("i1"),
-    "uint64": np.dtype("<u8"),
-    "uint32": np.dtype("<u4"),
-    "uint16": np.dtype("<u2"),
-    "uint8": np.dtype("u1"),
-    "bool": np.dtype("?"),
-}
-"""By the names that NumPy has for them. Any other name, and any other spelling of these, is refused."""

@@ -5,7 +5,6 @@ no count or length in the file is used before it is compared with the bytes that
 """
 
 import math
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
@@ -16,13 +15,13 @@ from minibert.checkpoints.formats.flax_msgpack.layout import (
     ARRAY_EXTENSION,
     CHUNKED,
     COMPLEX_EXTENSION,
-    DTYPES,
     MAX_DEPTH,
     MAX_NAME_BYTES,
     MAX_VALUES,
     SCALAR_EXTENSION,
 )
-from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS, MappedTensor, StoredTensor
+from minibert.checkpoints.formats.opening import opened
+from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS, STORED_DTYPES, MappedTensor, StoredTensor
 from minibert.errors import CheckpointError, shown
 
 
@@ -63,21 +62,13 @@ def open_flax_msgpack(path: Path) -> dict[str, StoredTensor]:
 
     Raises CheckpointError, naming the file, for anything but a sound file of nested maps of arrays of the known dtypes.
     """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError(f"{path} is not a regular file; expected a msgpack file of flax")
-        with path.open("rb") as file:
-            walk = _Walk(path, file, status.st_size)
-            tree = walk.value("", 0)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist; expected a msgpack file of flax") from None
-    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
-        raise CheckpointError(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+    with opened(path, "a msgpack file of flax") as (file, size):
+        walk = _Walk(path, file, size)
+        tree = walk.value("", 0)
     if not isinstance(tree, dict):
         walk.refuse("it begins with an array or a number, where the map of all names is expected")
-    if walk.position != status.st_size:
-        walk.refuse(f"its map of names ends at byte {walk.position:,}, but the file has {status.st_size:,} bytes")
+    if walk.position != size:
+        walk.refuse(f"its map of names ends at byte {walk.position:,}, but the file has {size:,} bytes")
     tensors: dict[str, StoredTensor] = {}
     _flatten(tree, "", tensors, path)
     return tensors
@@ -201,7 +192,7 @@ class _Walk:
         """The array in an extension of `length` bytes, whose type comes next."""
         extension = self.take(1)[0]
         if extension == COMPLEX_EXTENSION:
-            self.refuse(f"{name!r} is a complex number; known are arrays of {', '.join(DTYPES)}")
+            self.refuse(f"{name!r} is a complex number; known are arrays of {', '.join(STORED_DTYPES)}")
         if extension not in (ARRAY_EXTENSION, SCALAR_EXTENSION):
             self.refuse(f"{name!r} is a msgpack extension of type {extension}, at byte {self.began:,}; known are arrays")
         if length > self.end - self.position:
@@ -230,9 +221,9 @@ class _Walk:
     def dtype(self, name: str) -> np.dtype[Any]:
         length = self.number("text", name)
         found = self.take(min(length, 100)).decode("latin-1")
-        if found not in DTYPES or length != len(found):
-            self.refuse(f"{name!r} has dtype {found!r}; known are {', '.join(DTYPES)}")
-        return DTYPES[found]
+        if found not in STORED_DTYPES or length != len(found):
+            self.refuse(f"{name!r} has dtype {found!r}; known are {', '.join(STORED_DTYPES)}")
+        return STORED_DTYPES[found]
 
     def check_shape(self, shape: tuple[int, ...], name: str) -> None:
         if math.prod(length or 1 for length in shape) >= MAX_ELEMENTS:

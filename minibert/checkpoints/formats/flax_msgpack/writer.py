@@ -12,7 +12,7 @@ import numpy as np
 
 from minibert.atomic_write import write_atomically
 from minibert.checkpoints.formats.flax_msgpack import layout
-from minibert.checkpoints.formats.stored_tensor import MAX_AXES
+from minibert.checkpoints.formats.stored_tensor import MAX_AXES, STORED_DTYPES
 from minibert.checkpoints.formats.tensor_sources import Tensors, TensorSource, check_dtypes, flat_values, write_values
 from minibert.errors import CheckpointError
 
@@ -34,7 +34,7 @@ def write_flax_msgpack(path: Path, tensors: Tensors) -> None:
     Raises CheckpointError for a name, shape or dtype that the format does not hold, for a tensor that cannot be read, and where
     nothing can be written.
     """
-    check_dtypes(path, tensors, layout.DTYPES)
+    check_dtypes(path, tensors, STORED_DTYPES)
     tree = _tree_of(path, tensors)
     with write_atomically(path, error=CheckpointError) as file:
         _write_map(file, tree)

@@ -9,26 +9,25 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS
+from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS, STORED_DTYPES
 from minibert.checkpoints.formats.tensor_bundle.wire import Refuse, fields, signed
 
 DTYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype("<f4"),
-    2: np.dtype("<f8"),
-    3: np.dtype("<i4"),
-    4: np.dtype("u1"),
-    5: np.dtype("<i2"),
-    6: np.dtype("i1"),
-    9: np.dtype("<i8"),
-    10: np.dtype("?"),
-    14: np.dtype(ml_dtypes.bfloat16),
-    17: np.dtype("<u2"),
-    19: np.dtype("<f2"),
-    22: np.dtype("<u4"),
-    23: np.dtype("<u8"),
+    1: STORED_DTYPES["float32"],
+    2: STORED_DTYPES["float64"],
+    3: STORED_DTYPES["int32"],
+    4: STORED_DTYPES["uint8"],
+    5: STORED_DTYPES["int16"],
+    6: STORED_DTYPES["int8"],
+    9: STORED_DTYPES["int64"],
+    10: STORED_DTYPES["bool"],
+    14: STORED_DTYPES["bfloat16"],
+    17: STORED_DTYPES["uint16"],
+    19: STORED_DTYPES["float16"],
+    22: STORED_DTYPES["uint32"],
+    23: STORED_DTYPES["uint64"],
 }
 """By their numbers in TensorFlow's types.proto."""
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from minibert.checkpoints.formats.stored_tensor import STORED_DTYPES
 from minibert.checkpoints.formats.torch_file.refusal import TorchFileError
 from minibert.errors import shown
 
@@ -43,16 +43,16 @@ GLOBALS: dict[tuple[str, str], Call | StorageType] = {
 } | {
     ("torch", name): StorageType(name, dtype)
     for name, dtype in {
-        "DoubleStorage": np.dtype("<f8"),
-        "FloatStorage": np.dtype("<f4"),
-        "HalfStorage": np.dtype("<f2"),
-        "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
-        "LongStorage": np.dtype("<i8"),
-        "IntStorage": np.dtype("<i4"),
-        "ShortStorage": np.dtype("<i2"),
-        "CharStorage": np.dtype("i1"),
-        "ByteStorage": np.dtype("u1"),
-        "BoolStorage": np.dtype("?"),
+        "DoubleStorage": STORED_DTYPES["float64"],
+        "FloatStorage": STORED_DTYPES["float32"],
+        "HalfStorage": STORED_DTYPES["float16"],
+        "BFloat16Storage": STORED_DTYPES["bfloat16"],
+        "LongStorage": STORED_DTYPES["int64"],
+        "IntStorage": STORED_DTYPES["int32"],
+        "ShortStorage": STORED_DTYPES["int16"],
+        "CharStorage": STORED_DTYPES["int8"],
+        "ByteStorage": STORED_DTYPES["uint8"],
+        "BoolStorage": STORED_DTYPES["bool"],
     }.items()
 }
 """Every name that a pickle may give, as module and name, exactly."""

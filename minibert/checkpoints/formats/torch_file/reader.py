@@ -1,11 +1,11 @@
 """`open_torch_file`: which kind of file it is, and where each tensor of its pickle lies in it."""
 
 import math
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from minibert.checkpoints.formats.opening import opened
 from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor
 from minibert.checkpoints.formats.torch_file.legacy_stream import MAGIC_PICKLE, read_stream
 from minibert.checkpoints.formats.torch_file.member_checks import MemberChecks
@@ -36,18 +36,11 @@ def open_torch_file(path: Path) -> dict[str, StoredTensor]:
     of the mapped file. They may share storages. Raises CheckpointError, naming the file, for anything but a table of tensors.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError(f"{path} is not a regular file; expected a file of torch.save")
-        with path.open("rb") as file:
-            value, places = _read_index(path, file, status.st_size)
-            return _mapped_tensors(path, value, places, status.st_size)
+        with opened(path, "a file of torch.save") as (file, size):
+            value, places = _read_index(path, file, size)
+            return _mapped_tensors(path, value, places, size)
     except TorchFileError as problem:
         raise CheckpointError(f"{path} is not read as a PyTorch checkpoint: {problem}") from None
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist; expected a file of torch.save") from None
-    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
-        raise CheckpointError(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
 
 
 def _read_index(path: Path, file: BinaryIO, size: int) -> tuple[Any, dict[str, Place]]:
