@@ -60,9 +60,14 @@ def read_blueprint(path: Path, **overrides: Any) -> Blueprint:
     config = BertConfig.read(configuration_of(path, stored), **overrides)
     check_depth(config, stored)
     _check_dtype(config)
-    model = abstract_model(config, add_pooling_layer=has_pooler(stored))
-    shapes = {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
+    model, shapes = model_for(config, stored)
     return Blueprint(config, stored, model, shapes, match_tensors(stored, shapes, config.num_hidden_layers))
+
+
+def model_for(config: BertConfig, stored: StoredTensors) -> tuple[Bert, dict[str, tuple[int, ...]]]:
+    """The model that a checkpoint calls for, with a pooler if it has one's tensors, and the shapes of its parameters."""
+    model = abstract_model(config, add_pooling_layer=has_pooler(stored))
+    return model, {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
 
 
 def configuration_of(path: Path, stored: StoredTensors) -> Path:

@@ -47,6 +47,11 @@ HEADS: list[Row] = [
     *_dense("heads.next_sentence", "cls.seq_relationship"),
 ]
 
+WORD_TABLE = "embeddings.word_embeddings.weight"
+TIED_KERNEL = "cls.predictions.decoder.weight"
+SECOND_COPIES = {TIED_KERNEL: WORD_TABLE, "cls.predictions.decoder.bias": "cls.predictions.bias"}
+"""What checkpoints may hold a second time, and what BERT uses in its place."""
+
 # Tensors of task heads: a checkpoint may carry them, the bare encoder leaves them aside and says so.
 HF_HEADS = {
     "cls.predictions.bias": "masked LM",

@@ -7,13 +7,11 @@ import numpy as np
 
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.loading import read_blueprint
-from minibert.checkpoints.names import HEADS
+from minibert.checkpoints.names import HEADS, TIED_KERNEL
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.tensors import Canonical
 from minibert.config import BertConfig
 from minibert.errors import CheckpointError
-
-TIED_KERNEL = "cls.predictions.decoder.weight"
 
 
 def read_parameters(name_or_path: str | Path, **overrides: Any) -> tuple[BertConfig, dict[str, np.ndarray]]:
@@ -33,6 +31,11 @@ def read_parameters(name_or_path: str | Path, **overrides: Any) -> tuple[BertCon
                 _, tensor, is_transposed = stored[row.hf]
                 parameters[row.ours] = _values(tensor, row.transposed and is_transposed)
     _check_heads(blueprint.config, parameters, stored)
+    if "heads.masked_lm.bias" in parameters and blueprint.stored.copies().get(TIED_KERNEL) is False:
+        raise CheckpointError(
+            f"{stored[TIED_KERNEL].tensor.path}: {TIED_KERNEL} is not the table of word embeddings, which BERT uses in its "
+            "place; expected it to be equal to embeddings.word_embeddings.weight, or absent"
+        )
     return blueprint.config, parameters
 
 
@@ -56,10 +59,3 @@ def _check_heads(config: BertConfig, parameters: dict[str, np.ndarray], stored: 
                     f"{stored[row.hf].tensor.path}: {row.hf} has, in our layout, the shape {list(found)}; the configuration "
                     f"calls for {list(shape)}; use the config.json that this checkpoint was saved with"
                 )
-    if "heads.masked_lm.bias" in parameters and TIED_KERNEL in stored:
-        path, kernel = stored[TIED_KERNEL].tensor.path, _values(stored[TIED_KERNEL].tensor, not stored[TIED_KERNEL].is_transposed)
-        if not np.array_equal(kernel, parameters["embeddings.word"]):
-            raise CheckpointError(
-                f"{path}: {TIED_KERNEL} is not the table of word embeddings, which BERT uses in its place; expected it "
-                "to be equal to embeddings.word_embeddings.weight, or absent"
-            )

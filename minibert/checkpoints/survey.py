@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from minibert.checkpoints.loading import abstract_model, configuration_of, parameters_of
-from minibert.checkpoints.matching import Match, Problem, check_depth, has_pooler, pair_tensors
+from minibert.checkpoints.loading import configuration_of, model_for
+from minibert.checkpoints.matching import Match, Problem, check_depth, pair_tensors
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
 from minibert.errors import CheckpointError, ConfigError
@@ -42,7 +42,6 @@ def survey(path: Path) -> Survey:
         check_depth(config, stored)
     except CheckpointError as problem:
         return Survey(stored, config, {}, nothing, (), str(problem))
-    model = abstract_model(config, add_pooling_layer=has_pooler(stored))
-    shapes = {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
+    _, shapes = model_for(config, stored)
     match, problems = pair_tensors(stored, shapes, config.num_hidden_layers)
     return Survey(stored, config, shapes, match, tuple(problems), None)

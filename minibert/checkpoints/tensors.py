@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
+import numpy as np
+
 from minibert.checkpoints.dialects import FLAX, GOOGLE, TORCH, Dialect, is_of_an_optimiser
 from minibert.checkpoints.formats.flax_msgpack import open_flax_msgpack
 from minibert.checkpoints.formats.safetensors_file import INDEX_FILE, SINGLE_FILE, open_safetensors
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.formats.tensor_bundle import SUFFIX, find_bundle, open_tensor_bundle
 from minibert.checkpoints.formats.torch_file import open_torch_file
+from minibert.checkpoints.names import SECOND_COPIES
 from minibert.errors import CheckpointError
 from minibert.strict_json import read_json_object
 
@@ -32,6 +35,10 @@ class Canonical(NamedTuple):
     name: str
     tensor: StoredTensor
     is_transposed: bool
+
+    def out_in(self) -> np.ndarray:
+        """The values, of a dense weight as [out, in]."""
+        return self.tensor.read() if self.is_transposed else self.tensor.read().T
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,15 @@ class StoredTensors:
         return {
             self.dialect.canonical(name): Canonical(name, tensor, self.dialect.is_transposed(name))
             for name, tensor in self.tensors.items()
+        }
+
+    def copies(self) -> dict[str, bool]:
+        """What is stored a second time, by its name of today, and whether it is equal to what BERT uses in its place."""
+        found = self.canonical
+        return {
+            copy: np.array_equal(found[copy].out_in(), found[original].tensor.read())
+            for copy, original in SECOND_COPIES.items()
+            if copy in found and original in found
         }
 
 

@@ -15,10 +15,11 @@ import numpy as np
 from minibert.checkpoints.dialects import FLAX, GOOGLE, TORCH
 from minibert.checkpoints.formats.flax_msgpack import write_flax_msgpack
 from minibert.checkpoints.formats.safetensors_writer import write_sharded_safetensors
+from minibert.checkpoints.formats.stored_tensor import STORED_DTYPES
 from minibert.checkpoints.formats.tensor_bundle import write_tensor_bundle
 from minibert.checkpoints.formats.tensor_sources import TensorSource
 from minibert.checkpoints.loading import configuration_of, parameters_of, read_blueprint
-from minibert.checkpoints.names import HF_BUFFERS, table_for
+from minibert.checkpoints.names import HF_BUFFERS, SECOND_COPIES, WORD_TABLE, table_for
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.tensors import FLAX_FILE, StoredTensors
 from minibert.config import DTYPES, BertConfig
@@ -30,8 +31,6 @@ from minibert.tokenizer import Tokenizer
 FORMATS = {"safetensors": TORCH, "tensorflow": GOOGLE, "flax": FLAX}
 GOOGLE_PREFIX = "bert_model.ckpt"
 SHARD_BYTES = 5_000_000_000
-TIED = ("cls.predictions.decoder.weight", "embeddings.word_embeddings.weight")
-SAME_BIAS = ("cls.predictions.decoder.bias", "cls.predictions.bias")
 RECIPE_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json")
 """How sentence-transformers makes vectors of hidden states: kept, where a checkpoint has them."""
 
@@ -70,7 +69,7 @@ def save(
     """
     variables = parameters_of(model)
     rows = table_for(model.config.num_hidden_layers, pooler=model.pooler is not None)
-    sources = {row.hf: _Stored(_Parameter(variables[row.ours]), is_input_first=True) for row in rows}
+    sources = {row.hf: _Stored(_Parameter(variables[row.ours]), is_transposed=False) for row in rows}
     with _new_folder(folder, to, dtype, max_shard_bytes) as work:
         _write_tensors(work, sources, to, dtype, max_shard_bytes, has_heads=False)
         _write_config(work, model.config, {}, to, dtype or model.config.param_dtype, ["BertModel"])
@@ -94,16 +93,17 @@ def convert(
     blueprint = read_blueprint(path)
     stored, config = blueprint.stored, blueprint.config
     left_out = [*blueprint.match.buffers, *stored.left_out]
+    copies = _copies(stored)
+    left_out += [f"{name}, equal to {SECOND_COPIES[name]}" for name in copies]
     sources = {
-        name: _Stored(found.tensor, is_input_first=not found.is_transposed)
+        name: _Stored(found.tensor, found.is_transposed)
         for name, found in stored.canonical.items()
-        if name not in HF_BUFFERS
+        if name not in HF_BUFFERS and name not in copies
     }
-    left_out += _without_copies(sources, stored)
     known = _known_values(path, stored)
     with _new_folder(folder, to, dtype, max_shard_bytes) as work:
         _write_tensors(work, sources, to, dtype, max_shard_bytes, has_heads=bool(blueprint.match.heads))
-        stored_dtype = sources["embeddings.word_embeddings.weight"].source.dtype.name
+        stored_dtype = sources[WORD_TABLE].source.dtype.name
         _write_config(work, config, known, to, dtype or stored_dtype, _architectures(known, sources))
         left_out += _write_rest(folder_of(path), work)
     return Written(_files_in(Path(folder)), left_out)
@@ -129,10 +129,10 @@ class _Parameter:
 
 @dataclass(frozen=True)
 class _Stored:
-    """A source; `is_input_first`: whether it is [in, out], if it is the weight of a dense layer."""
+    """A source; `is_transposed`: whether it is [out, in], if it is the weight of a dense layer."""
 
     source: TensorSource
-    is_input_first: bool
+    is_transposed: bool
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,8 @@ def _write_tensors(
     tensors: dict[str, TensorSource] = {}
     for name, stored in sources.items():
         spelled = dialect.spelled(name, has_heads)
-        turn = _is_dense(name) and stored.is_input_first == dialect.is_transposed(spelled)
-        numbers = np.dtype(dtype) if dtype not in (None, "bfloat16") else stored.source.dtype
-        if dtype == "bfloat16":
-            import ml_dtypes
-
-            numbers = np.dtype(ml_dtypes.bfloat16)
-        tensors[spelled] = _Turned(spelled, stored.source, turn, numbers)
+        turn = _is_dense(name) and stored.is_transposed != dialect.is_transposed(spelled)
+        tensors[spelled] = _Turned(spelled, stored.source, turn, STORED_DTYPES[dtype] if dtype else stored.source.dtype)
     if to == "safetensors":
         write_sharded_safetensors(work, tensors, {"format": "pt"}, max_shard_bytes)
     elif to == "flax":
@@ -186,19 +181,15 @@ def _is_dense(name: str) -> bool:
     return name.endswith(".weight") and "LayerNorm" not in name and not name.endswith("_embeddings.weight")
 
 
-def _without_copies(sources: dict[str, _Stored], stored: StoredTensors) -> list[str]:
-    """Take out what is stored twice, the masked-LM head's last kernel and bias; CheckpointError where the two differ."""
-    left_out = []
-    for copy, original in (TIED, SAME_BIAS):
-        if copy in sources and original in sources:
-            values = sources[copy].source.read()
-            if copy == TIED[0] and sources[copy].is_input_first:
-                values = values.T
-            if not np.array_equal(values, sources[original].source.read()):
-                raise CheckpointError(f"{stored.files[0]}: {copy} is not equal to {original}, which BERT uses in its place")
-            del sources[copy]
-            left_out.append(f"{copy}, equal to {original}")
-    return left_out
+def _copies(stored: StoredTensors) -> list[str]:
+    """What is stored twice and is written once; CheckpointError where the two differ."""
+    copies = stored.copies()
+    for name, is_equal in copies.items():
+        if not is_equal:
+            raise CheckpointError(
+                f"{stored.files[0]}: {name} is not equal to {SECOND_COPIES[name]}, which BERT uses in its place"
+            )
+    return list(copies)
 
 
 def _write_config(

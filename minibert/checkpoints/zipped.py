@@ -47,7 +47,7 @@ def unpacked(archive: Path, home: Path) -> Path:
         unpack(archive, {member: work / name for name, member in wanted.items()}, {})
         work.chmod(0o755)
         # Whoever was first has unpacked the same bytes.
-        with contextlib.suppress(FileExistsError, OSError):
+        with contextlib.suppress(OSError):
             os.rename(work, folder)
         if not folder.is_dir():
             raise CheckpointError(f"{archive} cannot be unpacked: {folder} cannot be made")

@@ -12,6 +12,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 import minibert
+from minibert.checkpoints.formats.flax_msgpack import write_flax_msgpack
 from minibert.checkpoints.formats.tensor_bundle import open_tensor_bundle
 from minibert.checkpoints.parameters import read_parameters
 from minibert.checkpoints.tensors import open_checkpoint
@@ -136,6 +137,14 @@ def test_a_kernel_stored_twice_is_left_out_once_it_is_equal(source: Path, tmp_pa
     safetensors.numpy.save_file(tensors | {"cls.predictions.decoder.weight": table + 1}, source / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"cls\.predictions\.decoder\.weight is not equal to embeddings"):
         minibert.convert(source, tmp_path / "other")
+
+
+def test_a_kernel_stored_twice_by_flax_is_turned_before_it_is_compared(tmp_path: Path):
+    table = safetensors.numpy.load_file(TINY / "gelu" / "model.safetensors")["embeddings.word_embeddings.weight"]
+    for kernel, is_equal in ((table.T, True), (table.T + 1, False), (table, False)):
+        tensors = {"cls/predictions/decoder/kernel": kernel, "embeddings/word_embeddings/embedding": table}
+        write_flax_msgpack(tmp_path / "flax_model.msgpack", tensors)
+        assert open_checkpoint(tmp_path).copies() == {"cls.predictions.decoder.weight": is_equal}
 
 
 @pytest.mark.parametrize(

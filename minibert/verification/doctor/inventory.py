@@ -3,16 +3,13 @@
 from collections import Counter
 from typing import Any
 
-import numpy as np
-
 from minibert.checkpoints.matching import FLOATING
-from minibert.checkpoints.parameters import TIED_KERNEL
+from minibert.checkpoints.names import SECOND_COPIES, TIED_KERNEL, WORD_TABLE
 from minibert.printable import counted, listed
 from minibert.verification.doctor.findings import Finding, bad, good, note, warning
-from minibert.verification.doctor.patient import WORD_TABLE, NotCheckedError, Patient
+from minibert.verification.doctor.patient import NotCheckedError, Patient
 
 OTHER_CONFIGURATION = "Use the config.json that this checkpoint was saved with."
-SECOND_BIAS = ("cls.predictions.decoder.bias", "cls.predictions.bias")
 
 
 def layers(patient: Patient) -> Finding:
@@ -114,23 +111,20 @@ def head(patient: Patient) -> Finding | None:
 def tied(patient: Patient) -> Finding | None:
     """Whether the masked-language model's last kernel is the table of word embeddings, as it is in BERT."""
     patient.check_size()
-    tensors = patient.canonical
-    differing = []
-    for one, other, name in (
-        (TIED_KERNEL, WORD_TABLE, "the table of word embeddings"),
-        (*SECOND_BIAS, "cls.predictions.bias"),
-    ):
-        if one in tensors and other in tensors:
-            same = tensors[one].shape == tensors[other].shape and np.array_equal(tensors[one].read(), tensors[other].read())
-            differing += [] if same else [f"{one} is stored and is not {name}"]
+    in_words = {WORD_TABLE: "the table of word embeddings"}
+    differing = [
+        f"{copy} is stored and is not {in_words.get(SECOND_COPIES[copy], SECOND_COPIES[copy])}"
+        for copy, is_equal in patient.stored.copies().items()
+        if not is_equal
+    ]
     if differing:
         return warning(
             f"{'; '.join(differing)}, which BERT has in its place. The encoder's results do not depend on it.",
             "Use the encoder only, or ask where the checkpoint comes from; its masked-LM head is not BERT's.",
         )
-    if TIED_KERNEL in tensors:
+    if TIED_KERNEL in patient.canonical:
         return good("The masked-LM head's last kernel is stored again and equal to the word embeddings.")
-    if "cls.predictions.bias" in tensors:
+    if "cls.predictions.bias" in patient.canonical:
         return good("The masked-LM head's last kernel is the word embeddings; it is not stored again.")
     return None
 

@@ -13,8 +13,9 @@ from typing import Any, Generic, TypeVar
 
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.integrity import sha256_of
-from minibert.checkpoints.loading import abstract_model, load, parameters_of
-from minibert.checkpoints.matching import FLOATING, Match, Problem, has_pooler, pair_tensors
+from minibert.checkpoints.loading import load, model_for
+from minibert.checkpoints.matching import FLOATING, Match, Problem, pair_tensors
+from minibert.checkpoints.names import WORD_TABLE
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig, refused_keys, unknown_keys
 from minibert.errors import CheckpointError, ConfigError, MinibertError
@@ -32,7 +33,6 @@ LARGEST_WEIGHTS = 32 << 30
 COPIES = 2
 """How often the parameters lie in memory as float32 while they are loaded and compared: largest first, so about twice."""
 
-WORD_TABLE = "embeddings.word_embeddings.weight"
 VOCABULARY_FILES = ("vocab.txt", "tokenizer.json")
 
 NO_VOCABULARY = "the folder has no vocabulary"
@@ -185,11 +185,11 @@ class Patient:
         if depth > len(self.stored.tensors):
             raise NotCheckedError("the configuration has more layers than the weights have tensors")
         # All layers are alike, and building a deep model, even without values, takes long.
-        model = abstract_model(self.config.replace(num_hidden_layers=1), add_pooling_layer=has_pooler(self.stored))
+        _, of_one_layer = model_for(self.config.replace(num_hidden_layers=1), self.stored)
         shapes = {}
-        for path, variable in parameters_of(model).items():
+        for path, shape in of_one_layer.items():
             for layer in range(depth if path.startswith("encoder.layers.0.") else 1):
-                shapes[path.replace("encoder.layers.0.", f"encoder.layers.{layer}.", 1)] = variable.get_value().shape
+                shapes[path.replace("encoder.layers.0.", f"encoder.layers.{layer}.", 1)] = shape
         return shapes
 
     @ReadOnce

@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from minibert.checkpoints.names import HF_BUFFERS
+from minibert.checkpoints.names import HF_BUFFERS, WORD_TABLE
 from minibert.config import BertConfig
 from minibert.printable import counted, listed
 from minibert.verification.doctor.findings import Finding, bad, good, note, warning
-from minibert.verification.doctor.patient import WORD_TABLE, NotCheckedError, Patient
+from minibert.verification.doctor.patient import NotCheckedError, Patient
 from minibert.verification.doctor.tensor_statistics import FLOAT16_LARGEST, NEAR_ZERO, Statistics
 
 ASK = "Get the weights again from where they were published, or ask who made them."
