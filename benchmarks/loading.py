@@ -3,30 +3,37 @@
     python benchmarks/loading.py [--rounds 7]
 
 The weights are random and are written by this script into a temporary folder of about 2.2 GB. A round reads every format
-once with minibert (all tensors, copied into memory; and as a model, `minibert.load`) and once with the library: safetensors,
-torch.load (mapped, then cloned; from the zip and from the legacy stream), flax.serialization, and TensorFlow's
-load_checkpoint where it is installed. What counts is the median of the rounds' ratios; the files are in the page cache.
+once with minibert (all tensors, copied into memory by as many threads as `minibert.load` has) and once with the library:
+safetensors, torch.load (mapped, then cloned; from the zip and from the legacy stream), flax.serialization, and TensorFlow's
+load_checkpoint where it is installed. It also makes a model of them, once by `minibert.load` and, where transformers reads
+the format, once by its `from_pretrained`; as this maps the file and reads a weight when it is used, the weights are cloned
+there too. What counts is the median of the rounds' ratios; the files are in the page cache.
 The peak of memory is that of a process of its own, above what its imports take, in units of the weights.
 """
 
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import numpy as np
-from paired import in_turn, processor, spread
+from paired import in_turn, paired_ratio, processor
 
 import minibert
 from minibert.checkpoints.formats.safetensors_writer import write_safetensors
-from minibert.checkpoints.loading import abstract_model, parameters_of
+from minibert.checkpoints.loading import MOST_THREADS, parameters_of
 from minibert.checkpoints.names import table_for
 from minibert.checkpoints.tensors import open_checkpoint
+from minibert.model import Bert
+
+READ_BY_TRANSFORMERS = ("safetensors", "torch zip", "torch stream")
 
 PEAK = """
 import re, sys
@@ -45,7 +52,7 @@ print(most() - before)
 
 def write_all(folder: Path) -> dict[str, Path]:
     config = minibert.BertConfig()
-    shapes = {path: variable.get_value().shape for path, variable in parameters_of(abstract_model(config)).items()}
+    shapes = {path: variable.get_value().shape for path, variable in parameters_of(Bert(config, rngs=None)).items()}
     random = np.random.default_rng(0)
     tensors = {}
     for row in table_for(config.num_hidden_layers, pooler=True):
@@ -99,7 +106,28 @@ def libraries(folders: dict[str, Path]) -> dict[str, Callable[[], object]]:
 
 
 def copied(folder: Path) -> object:
-    return {name: np.array(tensor.read()) for name, tensor in open_checkpoint(folder).tensors.items()}
+    tensors = open_checkpoint(folder).tensors
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
+        return dict(zip(tensors, threads.map(lambda tensor: np.array(tensor.read()), tensors.values()), strict=True))
+
+
+def transformers_model(folder: Path) -> Callable[[], object] | None:
+    """How transformers makes a model of the folder, where it is installed and reads the format."""
+    if (
+        not any(importlib.util.find_spec(name) is None for name in ("torch", "transformers"))
+        and folder.name in READ_BY_TRANSFORMERS
+    ):
+        import transformers
+
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+
+        def made() -> object:
+            model = transformers.BertModel.from_pretrained(folder)
+            return [parameter.detach().clone() for parameter in model.parameters()]
+
+        return made
+    return None
 
 
 def peak(folder: Path) -> float:
@@ -108,10 +136,8 @@ def peak(folder: Path) -> float:
 
 
 def installed(library: str) -> str:
-    try:
-        return f"{library} {version(library)}"
-    except PackageNotFoundError:
-        return f"{library} not installed"
+    distributions = packages_distributions().get(library)
+    return f"{library} {version(distributions[0])}" if distributions else f"{library} not installed"
 
 
 def main() -> None:
@@ -123,18 +149,20 @@ def main() -> None:
         folders = write_all(Path(temporary))
         theirs = libraries(folders)
         weights = open_checkpoint(folders["safetensors"]).number_of_bytes
-        print(f"{weights / 1e6:,.0f} MB; ratios to the library, below 1 is faster: median (10th to 90th percentile)")
+        print(f"{weights / 1e6:,.0f} MB; ratios of our time to the library's: median (10th to 90th percentile)")
         for name, folder in folders.items():
             memory = f"peak of minibert.load {peak(folder) / weights:.2f} x the weights"
             if name not in theirs:
                 print(f"{name:13} library not installed; {memory}")
                 continue
-            ours = {"tensors": lambda folder=folder: copied(folder), "model": lambda folder=folder: minibert.load(folder)}
-            taken = in_turn({**ours, "library": theirs[name]}, rounds)
-            ratios = {
-                kind: spread([our / their for our, their in zip(taken[kind], taken["library"], strict=True)]) for kind in ours
-            }
-            print(f"{name:13} tensors {ratios['tensors']}, model {ratios['model']}; {memory}")
+            contenders = {"tensors": lambda folder=folder: copied(folder), "library": theirs[name]}
+            if peer := transformers_model(folder):
+                contenders |= {"model": lambda folder=folder: minibert.load(folder), "transformers": peer}
+            taken = in_turn(contenders, rounds)
+            ratios = f"tensors {paired_ratio(taken['tensors'], taken['library'])}"
+            if peer:
+                ratios += f", model {paired_ratio(taken['model'], taken['transformers'])} of transformers'"
+            print(f"{name:13} {ratios}; {memory}")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,28 @@
 """`load`: a name or a folder becomes a model, strictly and without a random initialisation on the way."""
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from minibert.checkpoints.dialects import GOOGLE
-from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_tensors, read_parameter
+from minibert.checkpoints.formats.stored_tensor import StoredTensor
+from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_tensors
+from minibert.checkpoints.names import Row
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
-from minibert.errors import ConfigError
+from minibert.errors import CheckpointError, ConfigError
 from minibert.model import Bert
+
+ALIGNMENT = 64
+MOST_THREADS = 4
 
 
 def load(name_or_path: str | Path, **overrides: Any) -> Bert:
@@ -36,11 +44,37 @@ def load(name_or_path: str | Path, **overrides: Any) -> Bert:
     blueprint = read_blueprint(resolve(name_or_path), **overrides)
     variables = parameters_of(blueprint.model)
     dtype = jnp.dtype(blueprint.config.param_dtype)
-    # Largest first: while it is copied both copies count, and nothing else does yet.
-    for path in sorted(variables, key=lambda path: -math.prod(blueprint.shapes[path])):
-        values = read_parameter(*blueprint.match.parameters[path], dtype)
-        variables[path].set_value(jax.device_put(values, may_alias=True))
+
+    def fill(path: str) -> None:
+        variables[path].set_value(read_parameter(*blueprint.match.parameters[path], dtype))
+
+    # The largest first and alone: while it is copied both copies count, and nothing else does yet.
+    largest, *others = sorted(variables, key=lambda path: -math.prod(blueprint.shapes[path]))
+    fill(largest)
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "minibert-load") as threads:
+        list(threads.map(fill, others))
     return blueprint.model
+
+
+def read_parameter(row: Row, tensor: StoredTensor, dtype: np.dtype[Any]) -> jax.Array:
+    """One parameter in our layout and `dtype`, free of the file; CheckpointError for values beyond the range of `dtype`."""
+    values = tensor.read()
+    if row.transposed and values.dtype == dtype and values.flags.c_contiguous and not values.T.flags.c_contiguous:
+        # JAX turns a matrix while it copies it, four times as fast as NumPy; before it has done so, the file must stay mapped.
+        return jax.device_put(values.T).block_until_ready()
+    values = values.T if row.transposed else values
+    # An array that begins at a multiple of 64 bytes is taken over by JAX on a CPU as it is; any other is copied.
+    memory = np.empty(values.size * dtype.itemsize + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    result = memory[start : start + values.size * dtype.itemsize].view(dtype).reshape(values.shape)
+    try:
+        with np.errstate(over="raise"):
+            result[...] = values
+    except FloatingPointError:
+        raise CheckpointError(
+            f"{tensor.path}: {row.hf} has values too large for param_dtype {dtype.name}; load it with a wider one"
+        ) from None
+    return jax.device_put(result, may_alias=True)
 
 
 class Blueprint(NamedTuple):
@@ -66,7 +100,7 @@ def read_blueprint(path: Path, **overrides: Any) -> Blueprint:
 
 def model_for(config: BertConfig, stored: StoredTensors) -> tuple[Bert, dict[str, tuple[int, ...]]]:
     """The model that a checkpoint calls for, with a pooler if it has one's tensors, and the shapes of its parameters."""
-    model = abstract_model(config, add_pooling_layer=has_pooler(stored))
+    model = Bert(config, rngs=None, add_pooling_layer=has_pooler(stored))
     return model, {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
 
 
@@ -84,11 +118,6 @@ def _check_dtype(config: BertConfig) -> None:
         raise ConfigError(
             "float64 was asked for, but JAX makes float32 of it unless told otherwise; set JAX_ENABLE_X64=1 before Python starts"
         )
-
-
-def abstract_model(config: BertConfig, *, add_pooling_layer: bool = True) -> Bert:
-    """A model whose parameters have shapes and dtypes but no values yet."""
-    return nnx.eval_shape(lambda: Bert(config, rngs=nnx.Rngs(0), add_pooling_layer=add_pooling_layer))
 
 
 def parameters_of(model: nnx.Module) -> dict[str, nnx.Variable]:

@@ -1,9 +1,7 @@
 """Holding a checkpoint's tensors against what a configuration calls for, before anything is allocated."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.names import HF_BUFFERS, HF_HEADS, Row, table_for
@@ -11,7 +9,6 @@ from minibert.checkpoints.tensors import StoredTensors
 from minibert.config import BertConfig
 from minibert.errors import CheckpointError
 
-ALIGNMENT = 64
 MOST_LISTED = 1000  # BERT-large has 391 tensors; a hostile header names millions
 FLOATING = ("float64", "float32", "float16", "bfloat16")
 
@@ -98,26 +95,6 @@ def pair_tensors(
         if name not in heads and name not in buffers:
             problems.append(Problem("unexpected", f"{name} {list(tensor.shape)} is no parameter of this model"))
     return Match(parameters, heads, buffers), problems
-
-
-def read_parameter(row: Row, tensor: StoredTensor, dtype: np.dtype[Any]) -> np.ndarray:
-    """One parameter in our layout and `dtype`, as a fresh array; the file's pages are let go on return.
-
-    The array starts at a multiple of 64 bytes, so that JAX on a CPU takes it over as it is instead of copying it.
-    """
-    values = tensor.read()
-    values = values.T if row.transposed else values
-    memory = np.empty(values.size * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    result = memory[start : start + values.size * dtype.itemsize].view(dtype).reshape(values.shape)
-    try:
-        with np.errstate(over="raise"):
-            result[...] = values
-    except FloatingPointError:
-        raise CheckpointError(
-            f"{tensor.path}: {row.hf} has values too large for param_dtype {dtype.name}; load it with a wider one"
-        ) from None
-    return result
 
 
 def _stored_shape(row: Row, shapes: dict[str, tuple[int, ...]]) -> list[int]:

@@ -28,7 +28,7 @@ class Attention(nnx.Module):
     tokens · head_dim. A tap that hands `probabilities` back unchanged changes no bit; one that replaces them is obeyed.
     """
 
-    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
         self.config = config
         self.query = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
         self.key = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)

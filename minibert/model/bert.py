@@ -33,10 +33,11 @@ class Bert(nnx.Module):
     """A BERT encoder: `model(**batch)` checks the batch, then runs one compiled program a shape.
 
     Devlin et al. 2018, section 3. Taps: the names in `minibert.model.tap`. A model made by hand, `Bert(config,
-    rngs=nnx.Rngs(0))`, has random weights; `minibert.load` makes one from a checkpoint.
+    rngs=nnx.Rngs(0))`, has random weights; with `rngs=None` its parameters have shapes and dtypes but no values yet, which
+    `minibert.load` takes from a checkpoint.
     """
 
-    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs, add_pooling_layer: bool = True):
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None, add_pooling_layer: bool = True):
         self.config = config
         self.embeddings = Embeddings(config, rngs=rngs)
         self.encoder = Encoder(config, rngs=rngs)

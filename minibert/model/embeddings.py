@@ -19,7 +19,7 @@ class Embeddings(nnx.Module):
     Taps: word, position, token_type, sum, output, each [batch, tokens, hidden].
     """
 
-    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
         self.config = config
         self.word = normal_parameter((config.vocab_size, config.hidden_size), config, rngs)
         self.position = normal_parameter((config.max_position_embeddings, config.hidden_size), config, rngs)

@@ -15,7 +15,7 @@ from minibert.model.tap import Tap, identity, tap_rows, within
 class Layer(nnx.Module):
     """One Transformer layer, post-LayerNorm: attention, then feed-forward. Taps: attention.*, feed_forward.*, output."""
 
-    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
         self.attention = Attention(config, rngs=rngs)
         self.feed_forward = FeedForward(config, rngs=rngs)
 
@@ -39,7 +39,7 @@ class Layer(nnx.Module):
 class Encoder(nnx.Module):
     """All the layers, in a Python loop, so that each can be read, replaced and patched by itself."""
 
-    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
         self.layers = nnx.List([Layer(config, rngs=rngs) for _ in range(config.num_hidden_layers)])
 
     def __call__(

@@ -19,7 +19,7 @@ class FeedForward(nnx.Module):
     LayerNorm) and output [batch, tokens, hidden].
     """
 
-    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
         self.config = config
         self.intermediate = Dense(config.hidden_size, config.intermediate_size, config, rngs=rngs)
         self.projection = Dense(config.intermediate_size, config.hidden_size, config, rngs=rngs)

@@ -1,13 +1,12 @@
 """Layer normalisation (Ba et al. 2016), as BERT applies it after every residual sum."""
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
 from minibert.config import BertConfig
-from minibert.model.numerics import hidden_dtype, widest_cheap_dtype
+from minibert.model.numerics import constant_parameter, hidden_dtype, widest_cheap_dtype
 
 
 class LayerNorm(nnx.Module):
@@ -19,10 +18,10 @@ class LayerNorm(nnx.Module):
     LayerNorm's own rounding out of the result: BERT's few outlying dimensions carry the rounding of a row's scale.
     """
 
-    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
         self.config = config
-        self.scale = nnx.Param(jnp.ones(config.hidden_size, config.param_dtype))
-        self.bias = nnx.Param(jnp.zeros(config.hidden_size, config.param_dtype))
+        self.scale = constant_parameter(1.0, config.hidden_size, config, rngs)
+        self.bias = constant_parameter(0.0, config.hidden_size, config, rngs)
 
     def __call__(self, hidden: Float[Array, "rows hidden"]) -> Float[Array, "rows hidden"]:
         """Each row normalised by itself."""

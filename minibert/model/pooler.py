@@ -14,7 +14,7 @@ from minibert.model.tap import Tap, identity
 class Pooler(nnx.Module):
     """`tanh(x₀ W + b)` (google-research/bert, modeling.py, scope "pooler"). Taps: dense, output, each [batch, hidden]."""
 
-    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
         # So few rows that summing in parts costs nothing.
         self.dense = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs, partial_sums=8)
 

@@ -12,6 +12,7 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
+from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 from minibert import Bert, load
@@ -172,7 +173,7 @@ def test_a_configuration_beyond_all_memory_is_an_error_before_anything_is_alloca
 
 def test_more_layers_than_tensors_is_an_error_before_the_model_is_built(folder: Path, monkeypatch: pytest.MonkeyPatch):
     change_config(folder, num_hidden_layers=1000)
-    monkeypatch.setattr("minibert.checkpoints.loading.abstract_model", None)
+    monkeypatch.setattr("minibert.checkpoints.loading.Bert", None)
     with pytest.raises(CheckpointError, match="too few for num_hidden_layers = 1000"):
         load(folder)
 
@@ -246,9 +247,19 @@ def test_no_parameter_is_drawn_at_random_on_the_way(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(jax.nn.initializers, "truncated_normal", watched)
     model = load(TINY)
-    assert len(drawn) == 16  # three embeddings, six kernels in each of two layers, the pooler's
-    assert all(isinstance(array, jax.core.Tracer) for array in drawn)
+    assert drawn == []
     assert all(isinstance(variable.get_value(), jax.Array) for variable in parameters_of(model).values())
+    Bert(model.config, rngs=nnx.Rngs(0))
+    assert len(drawn) == 16  # three embeddings, six kernels in each of two layers, the pooler's
+
+
+@pytest.mark.parametrize("param_dtype", ["float32", "bfloat16"])
+def test_a_model_is_free_of_the_file(folder: Path, param_dtype: str):
+    model = load(folder, param_dtype=param_dtype)
+    before = {path: array.tobytes() for path, array in parameters(model).items()}
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.write(bytes((folder / "model.safetensors").stat().st_size))
+    assert {path: array.tobytes() for path, array in parameters(model).items()} == before
 
 
 CHILD = """

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from minibert import BertConfig
-from minibert.checkpoints.loading import abstract_model, parameters_of
-from minibert.checkpoints.matching import MOST_LISTED, Match, has_pooler, match_tensors, read_parameter
+from minibert import Bert, BertConfig
+from minibert.checkpoints.loading import parameters_of, read_parameter
+from minibert.checkpoints.matching import MOST_LISTED, Match, has_pooler, match_tensors
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.errors import CheckpointError
 
@@ -39,7 +39,7 @@ def tensors() -> dict[str, np.ndarray]:
 
 def match(folder: Path, tensors: dict[str, np.ndarray], *, pooler: bool = True) -> Match:
     save_file(tensors, folder / "model.safetensors")
-    variables = parameters_of(abstract_model(CONFIG, add_pooling_layer=pooler))
+    variables = parameters_of(Bert(CONFIG, rngs=None, add_pooling_layer=pooler))
     shapes = {path: variable.get_value().shape for path, variable in variables.items()}
     return match_tensors(open_checkpoint(folder), shapes, CONFIG.num_hidden_layers)
 
@@ -193,9 +193,7 @@ def test_a_parameter_is_read_into_our_layout_and_dtype(
 ):
     found = match(tmp_path, {name: array.astype(stored) for name, array in tensors.items()})
     row, tensor = found.parameters[name]
-    array = read_parameter(row, tensor, np.dtype(wanted))
+    array = np.asarray(read_parameter(row, tensor, np.dtype(wanted)))
     expected = tensors[row.hf].astype(stored).astype(wanted)
     assert array.dtype == wanted
-    assert array.flags.c_contiguous
-    assert array.ctypes.data % 64 == 0
     assert array.tobytes() == (expected.T if row.transposed else expected).tobytes()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.checkpoints.formats.crc import crc
+from minibert.checkpoints.formats.crc import crc32c
 from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor
 from minibert.checkpoints.formats.tensor_bundle.entries import Entry, entry_of, number_of_shards
 from minibert.checkpoints.formats.tensor_bundle.table import masked, read_table
@@ -186,5 +186,5 @@ def _check_tiles(name: str, shape: tuple[int, ...], parts: list[tuple[tuple[int,
 
 def _check(path: Path, name: str, begin: int, end: int, checksum: int) -> None:
     data = np.memmap(path, np.uint8, mode="r", offset=begin, shape=(end - begin,)) if end > begin else b""
-    if masked(crc(data)) != checksum:
+    if masked(crc32c(data)) != checksum:
         raise CheckpointError(f"{path}: the checksum of tensor {name} does not hold: the file is damaged; fetch or copy it again")

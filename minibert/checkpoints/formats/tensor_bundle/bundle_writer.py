@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from minibert.atomic_write import write_atomically
-from minibert.checkpoints.formats.crc import crc
+from minibert.checkpoints.formats.crc import crc32c
 from minibert.checkpoints.formats.tensor_bundle.bundle_reader import SUFFIX
 from minibert.checkpoints.formats.tensor_bundle.entries import DTYPES
 from minibert.checkpoints.formats.tensor_bundle.table import FOOTER, MAGIC, masked
@@ -48,7 +48,7 @@ def write_tensor_bundle(prefix: Path, tensors: Tensors) -> list[Path]:
 def _entry(shape: tuple[int, ...], values: np.ndarray, offset: int) -> bytes:
     """A BundleEntryProto."""
     axes = b"".join(_field(2, _integer(1, length)) for length in shape)
-    checksum = masked(crc(values.view(np.uint8))).to_bytes(4, "little")
+    checksum = masked(crc32c(values.view(np.uint8))).to_bytes(4, "little")
     place = _integer(4, offset) + _integer(5, values.nbytes)
     return _integer(1, NUMBERS[values.dtype.name]) + _field(2, axes) + place + _variable_length(6 << 3 | 5) + checksum
 
@@ -97,5 +97,5 @@ def _add_block(table: bytearray, entries: list[tuple[bytes, bytes]]) -> bytes:
         block += number.to_bytes(4, "little")
     handle = _variable_length(len(table)) + _variable_length(len(block))
     table += block + b"\x00"
-    table += masked(crc(bytes(block) + b"\x00")).to_bytes(4, "little")
+    table += masked(crc32c(bytes(block) + b"\x00")).to_bytes(4, "little")
     return handle

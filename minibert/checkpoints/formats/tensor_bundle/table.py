@@ -6,7 +6,7 @@ and how many there are. Every block is followed by one byte, 0 or 1 for snappy, 
 where the index of blocks is.
 """
 
-from minibert.checkpoints.formats.crc import crc
+from minibert.checkpoints.formats.crc import crc32c
 from minibert.checkpoints.formats.tensor_bundle.snappy import decompressed
 from minibert.checkpoints.formats.tensor_bundle.wire import Refuse, variable_length
 
@@ -54,7 +54,7 @@ def _block(data: bytes, offset: int, size: int, refuse: Refuse) -> bytes:
         raise refuse(f"a block at byte {offset:,} of {size:,} bytes reaches outside it")
     content = data[offset : offset + size]
     kind, stored = data[offset + size], int.from_bytes(data[offset + size + 1 : offset + size + TRAILER], "little")
-    if masked(crc(data[offset : offset + size + 1])) != stored:
+    if masked(crc32c(data[offset : offset + size + 1])) != stored:
         raise refuse(f"the checksum of the block at byte {offset:,} does not hold")
     if kind > 1:
         raise refuse(f"the block at byte {offset:,} is compressed in a way {kind} that is not known")

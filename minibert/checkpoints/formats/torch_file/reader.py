@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from minibert.checkpoints.formats.opening import opened
 from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor
 from minibert.checkpoints.formats.torch_file.legacy_stream import MAGIC_PICKLE, read_stream
-from minibert.checkpoints.formats.torch_file.member_checks import MemberChecks
+from minibert.checkpoints.formats.torch_file.member_checks import MemberCheck
 from minibert.checkpoints.formats.torch_file.pickle_tensors import MAX_PICKLE_BYTES, read_pickle
 from minibert.checkpoints.formats.torch_file.pickle_values import Storage, Table, TensorLayout, described
 from minibert.checkpoints.formats.torch_file.refusal import SAVE_AGAIN, SAVE_TENSORS_ALONE, TorchFileError
@@ -65,7 +65,6 @@ def _read_zip_index(path: Path, file: BinaryIO, size: int) -> tuple[Any, dict[st
     for key in storages.keys() ^ container.storages.keys():
         where = "its pickle" if key in storages else "its zip"
         raise TorchFileError(f"storage {shown(key)} is only in {where}")
-    checks = MemberChecks(path, container.storages.values()).by_name()
     places: dict[str, Place] = {}
     for key, member in container.storages.items():
         storage = storages[key]
@@ -74,7 +73,7 @@ def _read_zip_index(path: Path, file: BinaryIO, size: int) -> tuple[Any, dict[st
                 f"storage {shown(key)} has {member.size:,} bytes, but {storage.elements:,} elements of {storage.dtype} "
                 f"take {storage.bytes:,}"
             )
-        places[key] = (member.start, checks[member.name])
+        places[key] = (member.start, MemberCheck(path, member))
     return value, places
 
 
