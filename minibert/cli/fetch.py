@@ -22,6 +22,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("name", nargs="?", default=DEFAULT_NAME, help="a name from --list (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is here")
+    parser.add_argument("--original", action="store_true", help="Google's own zip, in place of the hub's conversion of it")
     parser.add_argument("--force", action="store_true", help="download again even if the files here are sound")
     parser.set_defaults(run=run)
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     entry = lookup(arguments.name)
     with _progress_bar(entry) as progress:
-        result = fetch(entry.name, progress=progress, force=arguments.force)
+        result = fetch(entry.name, original=arguments.original, progress=progress, force=arguments.force)
     _print_result(entry, result)
     return 0
 
@@ -41,11 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_list() -> None:
     from rich.table import Table
 
-    table = Table("name", "description", "size", "licence", "here")
+    table = Table("name", "description", "size", "licence", "original", "here")
     for entry in registry().values():
         names = " or ".join([entry.name, *entry.aliases])
         here = "yes" if checkpoint_folder(entry).is_dir() else ""
-        table.add_row(names, entry.description, _in_megabytes(entry.size), entry.licence, here)
+        table.add_row(names, entry.description, _in_megabytes(entry.size), entry.licence, "zip" if entry.original else "", here)
     # A pipe or a file gets whole lines, whatever the width that its environment claims.
     console(200).print(table)
 
@@ -53,8 +54,6 @@ def _print_list() -> None:
 def _print_result(entry: Entry, result: FetchResult) -> None:
     for note in result.notes:
         print(f"warning: {note}", file=sys.stderr)
-    if not any(verdict.name.endswith(".safetensors") for verdict in result.verdicts):
-        print("warning: these weights are in a format that this version fetches but does not load yet", file=sys.stderr)
     for verdict in result.verdicts:
         mark = "warning: " if verdict.suspect else ""
         print(f"  {verdict.name}: {mark}{verdict.text}", file=sys.stderr if verdict.suspect else sys.stdout)

@@ -176,7 +176,7 @@ def test_a_sound_registry_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ("confirmed = false", 'sha256 = "abc"', "sha256 ="),
         ("confirmed = false", "size = -1", "size in bytes"),
         ("confirmed = false", "sise = 1", "unknown key sise"),
-        ('"hub"', '"ftp"', "expected package or hub"),
+        ('"hub"', '"ftp"', "expected package, hub or zip"),
         ('"hub"', '"package"', "size|project"),
         ('"example/tiny"', '"example"', "repository ="),
         ('"example/tiny"', '"example/tiny", revision = "main"', "revision ="),

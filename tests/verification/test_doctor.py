@@ -611,7 +611,7 @@ def test_a_broken_registry_is_not_the_checkpoints_fault(folder: Path, monkeypatc
     def broken() -> dict:
         raise FetchError("registry.toml is broken")
 
-    monkeypatch.setattr("minibert.verification.doctor.files.registry", broken)
+    monkeypatch.setattr("minibert.verification.doctor.files.editions", broken)
     checkup = examine(folder)
     assert checkup.state == "healthy"
     assert "registry.toml is broken" in finding_at(checkup, "files", "published").found

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minibert.checkpoints.formats.safetensors_file import INDEX_FILE, SINGLE_FILE
 from minibert.checkpoints.integrity import GIT_LFS_POINTER, IMPOSTORS, RECORD, read_record, sha256_of
-from minibert.checkpoints.registry import Entry, checkpoint_folder, registry
+from minibert.checkpoints.registry import Entry, checkpoint_folder, editions
 from minibert.checkpoints.tensors import FLAX_FILE, OTHER_FORMATS, TORCH_INDEX
 from minibert.errors import FetchError
 from minibert.printable import counted, listed
@@ -152,10 +152,10 @@ def _registered(patient: Patient) -> Finding:
     hashes = patient.sha256
     shown = listed([hashed if len(hashes) == 1 else f"{name} {hashed}" for name, hashed in hashes.items()], most=3)
     try:
-        entries = list(registry().values())
+        entries = editions()
     except FetchError as problem:
         return note(f"{shown}. {problem}", sha256=hashes)
-    known = [entry.name for entry in entries if _has_weights(entry, hashes)]
+    known = list(dict.fromkeys(entry.name for entry in entries if _has_weights(entry, hashes)))
     if known:
         return good(f"{shown}: the registry has it as {', '.join(known)}.", sha256=hashes, registry=known)
     own = _own(patient, entries)
@@ -219,7 +219,7 @@ def _held_against(recorded: Recorded, patient: Patient, found: str, hashes: dict
 def published(patient: Patient) -> Finding | None:
     """Of weights that the registry knows, the files beside them that are not those that were published with them."""
     try:
-        entry = next((entry for entry in registry().values() if _has_weights(entry, patient.sha256)), None)
+        entry = next((entry for entry in editions() if _has_weights(entry, patient.sha256)), None)
     except FetchError as problem:
         raise NotCheckedError(in_short(problem)) from None
     if entry is None:
@@ -323,7 +323,7 @@ def _as_fetched(hashes: Mapping[str, str], recorded: Recorded) -> str:
 
 def _fetch_again(patient: Patient) -> str:
     try:
-        own = _own(patient, registry().values())
+        own = _own(patient, editions())
     except FetchError:
         own = None
     return FETCH_AGAIN if own is None else f"Run: minibert fetch {own.name} --force"
@@ -331,7 +331,8 @@ def _fetch_again(patient: Patient) -> str:
 
 def _own(patient: Patient, entries: Iterable[Entry]) -> Entry | None:
     """The entry of the registry that is fetched into this very folder."""
-    return next((entry for entry in entries if _same(checkpoint_folder(entry), patient.folder)), None)
+    own = next((entry for entry in entries if _same(checkpoint_folder(entry), patient.folder)), None)
+    return None if own is None else own.edition_in(patient.folder)
 
 
 def _is_weights(patient: Patient, name: str) -> bool:
