@@ -12,7 +12,7 @@ import numpy as np
 
 from minibert.checkpoints.integrity import weights_sha256
 from minibert.checkpoints.loading import load, read_blueprint
-from minibert.checkpoints.registry import find_weights, folder_of, lookup, resolve
+from minibert.checkpoints.registry import checkpoint_folder, editions, find_weights, folder_of, lookup, resolve
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.texts import tokenized
@@ -20,7 +20,7 @@ from minibert.config import DTYPES, PRECISIONS, BertConfig
 from minibert.errors import CheckpointError, InputError, MinibertError, TraceError
 from minibert.model import Bert
 from minibert.model.tap import layer_output_names
-from minibert.printable import counted, listed
+from minibert.printable import counted, listed, printable
 from minibert.tokenizer import Tokenizer
 from minibert.verification import (
     Diagnosis,
@@ -35,6 +35,7 @@ from minibert.verification import (
     stored_references,
 )
 from minibert.verification.compare import reference_for
+from minibert.verification.published import PublishedReport, check_published, published_values
 from minibert.verification.reference import is_reference_file
 from minibert.verification.report import BUDGET, worst_of
 from minibert.verification.sample_texts import sample_batch
@@ -56,6 +57,8 @@ class Outcome(NamedTuple):
     trace: Callable[[], Trace]
     folder: Path
     reference: Reference
+    model: Bert | None = None
+    """What was compared, where that is the checkpoint itself by its default reference."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -65,7 +68,8 @@ def add_parser(subparsers: Any) -> None:
         help="find out whether and where a model or a trace parts from a reference, and why",
         description="Compare every intermediate of a model, or of a trace file, with the true values, in units of the error that "
         "float32 makes in any case. A checkpoint that comes with stored references is held against those, any other one "
-        "against the NumPy BERT in float64. Exit status 0 if all agree, 1 if one parts.",
+        "against the NumPy BERT in float64; then against the values that others published of it. Exit status 0 if all agree, 1 "
+        "if one parts.",
     )
     parser.add_argument(
         "subject", nargs="?", default=DEFAULT_NAME, help="a name, a folder or a trace file (default: %(default)s)"
@@ -106,18 +110,60 @@ def run(arguments: argparse.Namespace) -> int:
     if parting is not None:
         diagnosis = _diagnosis(parting)
         worst = replace(worst, diagnosis=None if diagnosis is None else str(diagnosis))
+    published = _published(arguments, outcomes[0]) if parting is None else None
     if arguments.output:
-        worst.save(arguments.output)
+        said = tuple(map(str, published.results)) if isinstance(published, PublishedReport) else ()
+        replace(worst, notes=(*worst.notes, *said)).save(arguments.output)
     _print(arguments.subject, worst, outcomes, show_all=arguments.all)
     name = arguments.subject
     if parting is None:
         texts = sum(len(outcome.reference.inputs["input_ids"]) for outcome in outcomes)
         print(f"{name} agrees: {counted(texts, 'text')}, {counted(len(worst.rows), 'intermediate')} each")
-        return 0
+        return _print_published(name, published)
     print(f"{name} PARTS: {worst.verdict}")
     if diagnosis is not None:
         print(diagnosis)
     return 1
+
+
+def _published(arguments: argparse.Namespace, outcome: Outcome) -> PublishedReport | str | None:
+    """What others published of the checkpoint, checked, or why it was not; None where there is nothing to check or to say."""
+    if outcome.model is None:
+        return None
+    records = published_values(_known_as(arguments.subject, outcome.folder))
+    for option, needed in (("dtype", "float32"), ("precision", "highest")):
+        given = getattr(arguments, option)
+        if records and given not in (None, needed):
+            not_checked = f"{counted(len(records), 'published value')} {'is' if len(records) == 1 else 'are'} not checked"
+            return f"{not_checked} with --{option} {given}: they were computed in true float32"
+    with _on_device(arguments.device):
+        return check_published(outcome.folder, records, model=outcome.model) if records else None
+
+
+def _known_as(subject: str, folder: Path) -> str:
+    """The checkpoint's name in the registry, by which it was given or which its weights have; else their sha256."""
+    try:
+        entry = lookup(subject)
+        if folder == checkpoint_folder(entry):
+            return entry.name
+    except MinibertError:
+        pass  # a path
+    _, sha256 = weights_sha256(folder)
+    named = (entry.name for entry in editions() if any(file.sha256 == sha256 for file in entry.files))
+    return next(named, sha256)
+
+
+def _print_published(name: str, published: PublishedReport | str | None) -> int:
+    """Status 1 if one parts."""
+    if not isinstance(published, PublishedReport):
+        if published is not None:
+            print(published)
+        return 0
+    console().print(published)
+    print(published.summary)
+    for result in published.parting:
+        print(f"{name}, {printable(str(result))}")
+    return 0 if published.agrees else 1
 
 
 def _diagnosis(parting: Outcome) -> Diagnosis | None:
@@ -162,7 +208,8 @@ def _of_model(arguments: argparse.Namespace, against: str | None) -> list[Outcom
         trace = record(model, batch)
         theirs = None if against != "transformers" else record_transformers(load_transformers(folder), batch)
         reference = reference_for(trace, true_folder if theirs is None else theirs, model=true_folder)
-        return [Outcome(compare(trace, reference), lambda: trace, true_folder, reference)]
+        is_default = against is None and not arguments.text
+        return [Outcome(compare(trace, reference), lambda: trace, true_folder, reference, model if is_default else None)]
     if arguments.text:
         raise InputError("--text was given beside a reference that has its own inputs; leave it out")
     path = Path(against)
@@ -175,7 +222,7 @@ def _of_model(arguments: argparse.Namespace, against: str | None) -> list[Outcom
 def _against_stored(model: Bert, reference: Reference, names: list[str], folder: Path) -> Outcome:
     """At the names that every stored reference has; the others are recorded only where a diagnosis needs them."""
     report = compare(record(model, reference.inputs, names), reference)
-    return Outcome(report, lambda: record(model, reference.inputs), folder, reference)
+    return Outcome(report, lambda: record(model, reference.inputs), folder, reference, model)
 
 
 def _of_trace(arguments: argparse.Namespace, against: str | None) -> list[Outcome]:

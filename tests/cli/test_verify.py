@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from minibert import load, record
+from minibert.checkpoints.integrity import weights_sha256
 from minibert.checkpoints.registry import weights_folder
 from minibert.cli.main import main
+from minibert.cli.verify import _known_as
 from minibert.verification import Reference, Trace, plant, record_numpy
 
 GELU = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
@@ -48,7 +50,8 @@ def test_the_default_checkpoint_is_held_against_its_stored_references(minilm_fol
     shown = capsys.readouterr().out
     for name in ("embeddings.output", *(f"layers.{layer}.output" for layer in range(6)), "pooler.output"):
         assert name in shown
-    assert shown.splitlines()[-1] == "minilm-l6 agrees: 15 texts, 8 intermediates each"
+    assert "minilm-l6 agrees: 15 texts, 8 intermediates each" in shown.splitlines()
+    assert shown.splitlines()[-1] == "9 published values hold"
 
 
 def test_a_changed_model_parts_and_the_reason_is_named(minilm_folder, monkeypatch, capsys):
@@ -237,3 +240,66 @@ def test_a_report_says_what_was_held_against_what(trace: str, tmp_path: Path, ca
     assert compared["reference"].startswith("computed: minibert NumpyBert, float64, cpu, ")
     assert compared["inputs"] == "4 texts in rows of 6 tokens"
     assert "inputs: 4 texts in rows of 6 tokens" in (tmp_path / "report.html").read_text()
+
+
+@pytest.fixture
+def published(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """A published value of the small checkpoint, which is known by its weights; a test changes it and calls `write`."""
+    hidden = record_numpy(GELU, {"input_ids": [[2, 5, 3]]})["layers.1.output"]
+    common = {
+        "checkpoint": "small",
+        "publisher": "someone",
+        "sources": ["a test"],
+        "tolerance": {"kind": "printed", "decimals": 3},
+    }
+    record = {"quantity": "last_hidden_state", "hidden_act": "gelu_erf", "input": {"texts": ["the"]}, "values": hidden.tolist()}
+    entity = {"quantity": "entities", "input": "the", "values": [["DET", "the"]]}
+    known = {"small": {"weights_sha256": [weights_sha256(Path(folder))[1]]}}
+    whole = {"about": ["for a test"], "checkpoints": known, "records": [common | record, common | entity]}
+    monkeypatch.setattr("minibert.verification.published.records.weights_folder", lambda: tmp_path)
+    return whole
+
+
+def write_published(published: dict, tmp_path: Path) -> None:
+    (tmp_path / "published.json").write_text(json.dumps(published), encoding="utf-8")
+
+
+def test_what_was_published_of_the_weights_is_checked_and_shown(folder: str, published: dict, tmp_path: Path, capsys):
+    write_published(published, tmp_path)
+    assert main(["verify", folder, "--output", str(tmp_path / "report.json")]) == 0
+    shown = capsys.readouterr().out
+    assert f"{folder} agrees: 12 texts, 33 intermediates each" in shown
+    assert "last_hidden_state │ someone │ the" in shown
+    assert shown.splitlines()[-1] == "1 published value holds; 1 not checked (needs a token-classification head)"
+    notes = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["notes"]
+    assert any(note.startswith("last_hidden_state of 'the', published by someone: agrees") for note in notes)
+
+
+def test_a_checkpoint_that_parts_from_what_was_published_is_named(folder: str, published: dict, tmp_path: Path, capsys):
+    published["records"][0]["values"][0][1][7] += 0.25
+    write_published(published, tmp_path)
+    assert main(["verify", folder]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"{folder}, last_hidden_state of 'the', published by someone: PARTS, with a difference of 0.25 where")
+
+
+@pytest.mark.parametrize("option", [["--against", "numpy"], ["--text", "the cat"]])
+def test_published_values_belong_to_the_checkpoint_alone(folder: str, published: dict, option: list[str], tmp_path: Path, capsys):
+    write_published(published, tmp_path)
+    assert main(["verify", folder, *option]) == 0
+    assert "someone" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", [["--dtype", "float64"], ["--precision", "default"]])
+def test_published_values_are_of_true_float32(folder: str, published: dict, option: list[str], tmp_path: Path, capsys):
+    write_published(published, tmp_path)
+    assert main(["verify", folder, *option]) == 0
+    shown = capsys.readouterr().out
+    assert shown.splitlines()[-1].startswith(f"2 published values are not checked with {option[0]} {option[1]}")
+    assert "someone" not in shown
+
+
+def test_a_folder_with_the_weights_of_the_default_checkpoint_has_its_published_values(minilm_folder: Path, tmp_path: Path):
+    shutil.copytree(minilm_folder, tmp_path / "copy")
+    assert _known_as(str(tmp_path / "copy"), tmp_path / "copy") == "minilm-l6"
+    assert _known_as("minilm-l6", minilm_folder) == "minilm-l6"
