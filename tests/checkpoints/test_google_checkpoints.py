@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import cut_at_each_hundredth, flipped
 
 import minibert
 from minibert.checkpoints.formats.tensor_bundle import open_tensor_bundle, write_tensor_bundle
@@ -167,11 +168,11 @@ def test_a_zip_that_is_no_checkpoint_leaves_nothing(official: dict[str, bytes], 
 def test_a_zip_cut_short_or_damaged_is_refused(official: dict[str, bytes], tmp_path: Path):
     archive = zip_of(official, tmp_path / "a.zip")
     content = archive.read_bytes()
-    for part in range(100):
-        archive.write_bytes(content[: len(content) * part // 100])
+    for part in cut_at_each_hundredth(content):
+        archive.write_bytes(part)
         with pytest.raises(CheckpointError):
             minibert.load(archive)
     for place in range(0, len(content), len(content) // 50):
-        archive.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        archive.write_bytes(flipped(content, place, 0x10))
         with contextlib.suppress(CheckpointError):  # a time or a permission may be changed
             minibert.load(archive)

@@ -11,6 +11,7 @@ by 24,749 places. Squaring the equation, which over GF(2) doubles each power and
 found by looking for powers whose sum is 1 among the first hundred thousands.
 """
 
+import itertools
 import zlib
 from functools import lru_cache
 from typing import NamedTuple
@@ -35,8 +36,8 @@ CRC32 = Multiple(130360, (24749, 0))
 CRC32C = Multiple(27108, (1936, 400, 0))
 
 # Two rows of such a length stay in a core's own cache.
-_LONG_CRC32 = CRC32.squared(1)
-_LONG_CRC32C = CRC32C.squared(3)
+_LONG_CRC32 = CRC32.squared(2)
+_LONG_CRC32C = CRC32C.squared(4)
 
 CASTAGNOLI = 0x82F63B78
 """The polynomial of CRC-32C, its bits in reverse, as those of all words here: the lowest has the highest power of x."""
@@ -73,21 +74,28 @@ def _folded(message: UInt8[np.ndarray, " bytes"], multiple: Multiple, begins_wit
     begin = length + len(message) % length
     head = message[:begin].copy()
     head[:4] ^= _bytes_of(begins_with)
-    row, spare = np.zeros(length, np.uint8), np.empty(length, np.uint8)
+    row, result = np.zeros(length, np.uint8), np.empty(length, np.uint8)
     row[2 * length - begin :] = head[: begin - length]
-    following = head[begin - length :]
-    while True:
-        np.bitwise_xor(following, row, out=spare)
-        for shift in multiple.shifts[:-1]:
-            spare[: length - shift] ^= row[shift:]
-            # What is moved out of the row comes down a row length in its turn.
-            for again in multiple.shifts:
-                spare[length - shift - again : length - again] ^= row[:shift]
-        row, spare = spare, row
-        if begin == len(message):
-            return row
-        following = message[begin : begin + length]
-        begin += length
+    rows = itertools.chain([head[begin - length :]], (message[at : at + length] for at in range(begin, len(message), length)))
+    # The two arrays take turns, so their parts are cut out once for each turn.
+    turns = itertools.cycle([(row, result, _moved(row, result, multiple)), (result, row, _moved(result, row, multiple))])
+    for following, (row, result, moved) in zip(rows, turns, strict=False):
+        np.bitwise_xor(following, row, out=result)
+        for part, added in moved:
+            np.bitwise_xor(part, added, out=part)
+    return result
+
+
+def _moved(
+    row: UInt8[np.ndarray, " length"], result: UInt8[np.ndarray, " length"], multiple: Multiple
+) -> list[tuple[UInt8[np.ndarray, " part"], UInt8[np.ndarray, " part"]]]:
+    """Which parts of `row` are added to which of `result`, beside the whole to the whole."""
+    length, parts = multiple.length, []
+    for shift in multiple.shifts[:-1]:
+        parts.append((result[: length - shift], row[shift:]))
+        # What is moved out of the row comes down a row length in its turn.
+        parts += [(result[length - shift - again : length - again], row[:shift]) for again in multiple.shifts]
+    return parts
 
 
 def _bytes_of(word: int) -> UInt8[np.ndarray, " 4"]:

@@ -47,20 +47,20 @@ def around_rows_of(multiple: Multiple, squared: int) -> list[int]:
     return [rows * length + more for rows in (1, 2, 3) for more in (-5, -1, 0, 1, 3, 4, 9, length // 2)]
 
 
-@pytest.mark.parametrize("length", [*around_rows_of(CRC32, 1), 5_000_001])
+@pytest.mark.parametrize("length", [*around_rows_of(CRC32, 2), 5_000_001])
 def test_long_messages_have_the_value_of_zlib(length: int):
     data = np.random.default_rng(length).bytes(length)
     assert crc32(data) == zlib.crc32(data)
     assert crc32(data, 0x12345678) == zlib.crc32(data, 0x12345678)
 
 
-@pytest.mark.parametrize("length", [*around_rows_of(CRC32C, 0)[::3], CRC32C.squared(3).length * 2 + 1])
+@pytest.mark.parametrize("length", [*around_rows_of(CRC32C, 0)[::3], CRC32C.squared(2).length * 2 + 1])
 def test_long_messages_have_the_value_of_the_definition(length: int):
     data = np.random.default_rng(length).bytes(length)
     assert crc32c(data) == bit_by_bit(data)
 
 
-@pytest.mark.parametrize("length", around_rows_of(CRC32C, 3))
+@pytest.mark.parametrize("length", around_rows_of(CRC32C, 4))
 def test_a_message_and_its_checksum_leave_the_same_remainder_whatever_the_message(length: int):
     """The residue of CRC-32C, from the catalogue of CRCs, inverted as the checksum is."""
     data = np.random.default_rng(length).bytes(length)
@@ -80,7 +80,7 @@ def test_the_few_terms_are_a_multiple_of_the_polynomial(multiple: Multiple, poly
 
 
 def test_the_message_is_left_as_it_is():
-    data = np.random.default_rng(0).integers(0, 256, 1_000_001, np.uint8)
+    data = np.random.default_rng(0).integers(0, 256, 2_000_001, np.uint8)
     before = data.copy()
     crc32(data)
     crc32c(data)
@@ -88,7 +88,7 @@ def test_the_message_is_left_as_it_is():
 
 
 def test_a_message_that_begins_anywhere_in_memory():
-    data = np.random.default_rng(0).integers(0, 256, 600_000, np.uint8)
+    data = np.random.default_rng(0).integers(0, 256, 1_200_000, np.uint8)
     for begin in range(1, 9):
         assert crc32(data[begin:]) == zlib.crc32(data[begin:].tobytes())
         assert crc32c(data[begin:]) == crc32c(data[begin:].tobytes())

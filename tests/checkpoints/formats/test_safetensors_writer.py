@@ -13,6 +13,7 @@ import safetensors.numpy
 from huggingface_hub import split_state_dict_into_shards_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sources import Source, raises
 
 from minibert.checkpoints.formats import safetensors_writer
 from minibert.checkpoints.formats.safetensors_file import DTYPES, open_safetensors
@@ -173,23 +174,6 @@ def test_any_arrays_are_divided_as_huggingface_hub_divides_them(
         assert files[-1].read_text() == json.dumps(index, indent=2, sort_keys=True) + "\n"
     read = {name: values for path in shards for name, values in read_ours(path).items()}
     assert read == described(arrays)
-
-
-class Source:
-    """A tensor that is made when it is read."""
-
-    def __init__(self, values: Any, shape: tuple[int, ...], dtype: Any = np.float32):
-        self.values, self.shape, self.dtype = values, shape, np.dtype(dtype)
-
-    def read(self) -> np.ndarray:
-        return self.values()
-
-
-def raises(problem: Exception) -> Any:
-    def read() -> np.ndarray:
-        raise problem
-
-    return read
 
 
 @pytest.mark.parametrize("max_shard_bytes", [10_000_000, 10**9])

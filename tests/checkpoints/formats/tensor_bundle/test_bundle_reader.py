@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crafted_tables import varint
 from damage import flipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -118,11 +119,6 @@ def entry(
     axes = b"".join(b"\x12" + bytes([len(axis)]) + axis for axis in shape)
     checksum = masked(crc32c(bytes(8))).to_bytes(4, "little")
     return bytes([8, dtype, 0x12]) + varint(len(axes)) + axes + shard + offset + size + b"\x35" + checksum
-
-
-def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
 
 
 def test_the_entry_that_the_next_tests_change_is_sound(tmp_path: Path):

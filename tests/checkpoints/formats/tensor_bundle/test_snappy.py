@@ -1,21 +1,12 @@
 """Blocks of snappy, written by hand after the format's description."""
 
 import pytest
+from crafted_tables import literal, varint
 
 from minibert.checkpoints.formats.tensor_bundle.snappy import decompressed
 from minibert.errors import CheckpointError
 
 LONG = bytes(range(200)) * 2
-
-
-def literal(data: bytes) -> bytes:
-    if len(data) <= 60:
-        return bytes([len(data) - 1 << 2]) + data
-    return bytes([61 << 2]) + (len(data) - 1).to_bytes(2, "little") + data
-
-
-def varint(value: int) -> bytes:
-    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
 
 
 @pytest.mark.parametrize(

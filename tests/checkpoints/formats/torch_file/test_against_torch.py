@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from crafted_torch_files import changed, entries_of, named, number, pickled, storage, table_of, tensor, tuple_of, zip64, zipped
+from damage import flipped
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_damage import EDITS, PICKLES, SMALL_STREAM, SMALL_ZIP, VALUES, Read, contained, edited, flipped, read_or_refuse, written
+from test_damage import EDITS, PICKLES, SMALL_STREAM, SMALL_ZIP, VALUES, Read, contained, edited, read_or_refuse, written
 
 pytestmark = pytest.mark.reference
 

@@ -1,12 +1,11 @@
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from crafted_torch_files import MAGIC, entries_of, streamed, zipped
 from hostile_containers import ENTRIES, HOSTILE_STREAMS, HOSTILE_ZIPS, OTHER_FILES, STREAM_GOOD, VALUES
 from hostile_pickles import CUT_PICKLES, FLOODS, PICKLES
+from limited_child import needs_linux, outcomes
 from record_torch_files import FOLDER
 
 from minibert.checkpoints.formats.torch_file import open_torch_file, reader
@@ -77,37 +76,10 @@ def test_a_file_beyond_the_budget_is_refused_before_it_is_read(tmp_path: Path):
         open_torch_file(tmp_path / "sparse")
 
 
-CHILD = """
-import resource, sys, time, types
-
-# The package without its __init__, which would import JAX.
-package = types.ModuleType("minibert")
-package.__path__ = [sys.argv[1]]
-sys.modules["minibert"] = package
-
-from pathlib import Path
-
-from minibert.checkpoints.formats.torch_file import open_torch_file
-from minibert.errors import CheckpointError
-
-pages = int(Path("/proc/self/statm").read_text().split()[0])
-limit = pages * resource.getpagesize() + (200 << 20)
-resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-for name in sys.argv[2:]:
-    begin = time.process_time()
-    try:
-        for tensor in open_torch_file(Path(name)).values():
-            tensor.read().sum()
-        outcome = "accepted"
-    except CheckpointError as problem:
-        outcome = "refused" if name in str(problem) else "unnamed"
-    seconds = time.process_time() - begin
-    print(outcome if seconds < 1 else f"{outcome} after {seconds:.1f} s", name)
-"""
+OPEN_TORCH_FILE = "from minibert.checkpoints.formats.torch_file import open_torch_file as open_file"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS limits memory on Linux only")
+@needs_linux
 def test_hostile_files_take_less_than_200_mb_and_a_second(tmp_path: Path):
     for index, (data, _) in enumerate(HOSTILE.values()):
         (tmp_path / f"hostile-{index}").write_bytes(data)
@@ -129,7 +101,4 @@ def test_hostile_files_take_less_than_200_mb_and_a_second(tmp_path: Path):
     (tmp_path / "link-to-nothing").symlink_to("nothing")
     (tmp_path / "link-to-zeros").symlink_to("/dev/zero")
     names = [*(str(path) for path in sorted(tmp_path.iterdir())), f"{tmp_path}/missing", "/dev/zero"]
-    package = Path(reader.__file__).parents[3]
-    child = subprocess.run([sys.executable, "-c", CHILD, str(package), *names], capture_output=True, text=True, timeout=120)
-    assert (child.returncode, child.stderr) == (0, "")
-    assert child.stdout.splitlines() == [f"refused {name}" for name in names]
+    assert outcomes(names, opener=OPEN_TORCH_FILE) == dict.fromkeys(names, "refused")
