@@ -3,7 +3,7 @@
     python benchmarks/loading.py [--rounds 7]
 
 The weights are random and are written by this script into a temporary folder of about 2.2 GB. A round reads every format
-once with minibert (all tensors, copied into memory by as many threads as `minibert.load` has) and once with the library:
+once with minibert (all tensors, copied into memory as `minibert.load` does it) and once with the library:
 safetensors, torch.load (mapped, then cloned; from the zip and from the legacy stream), flax.serialization, and TensorFlow's
 load_checkpoint where it is installed. It also makes a model of them, once by `minibert.load` and, where transformers reads
 the format, once by its `from_pretrained`; as this maps the file and reads a weight when it is used, the weights are cloned
@@ -14,12 +14,10 @@ The peak of memory is that of a process of its own, above what its imports take,
 import argparse
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -27,8 +25,9 @@ import numpy as np
 from paired import in_turn, paired_ratio, processor
 
 import minibert
+from minibert.checkpoints.formats.copying import copied
 from minibert.checkpoints.formats.safetensors_writer import write_safetensors
-from minibert.checkpoints.loading import MOST_THREADS, parameters_of
+from minibert.checkpoints.loading import parameters_of
 from minibert.checkpoints.names import table_for
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.model import Bert
@@ -105,12 +104,6 @@ def libraries(folders: dict[str, Path]) -> dict[str, Callable[[], object]]:
     return found
 
 
-def copied(folder: Path) -> object:
-    tensors = open_checkpoint(folder).tensors
-    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
-        return dict(zip(tensors, threads.map(lambda tensor: np.array(tensor.read()), tensors.values()), strict=True))
-
-
 def transformers_model(folder: Path) -> Callable[[], object] | None:
     """How transformers makes a model of the folder, where it is installed and reads the format."""
     if (
@@ -155,7 +148,7 @@ def main() -> None:
             if name not in theirs:
                 print(f"{name:13} library not installed; {memory}")
                 continue
-            contenders = {"tensors": lambda folder=folder: copied(folder), "library": theirs[name]}
+            contenders = {"tensors": lambda folder=folder: copied(open_checkpoint(folder).tensors), "library": theirs[name]}
             if peer := transformers_model(folder):
                 contenders |= {"model": lambda folder=folder: minibert.load(folder), "transformers": peer}
             taken = in_turn(contenders, rounds)

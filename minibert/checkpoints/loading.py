@@ -1,8 +1,7 @@
 """`load`: a name or a folder becomes a model, strictly and without a random initialisation on the way."""
 
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,17 +11,15 @@ import numpy as np
 from flax import nnx
 
 from minibert.checkpoints.dialects import GOOGLE
+from minibert.checkpoints.formats.copying import copied, copy_into, reading_threads
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_tensors
 from minibert.checkpoints.names import Row
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
-from minibert.errors import CheckpointError, ConfigError
+from minibert.errors import ConfigError
 from minibert.model import Bert
-
-ALIGNMENT = 64
-MOST_THREADS = 4
 
 
 def load(name_or_path: str | Path, **overrides: Any) -> Bert:
@@ -43,38 +40,32 @@ def load(name_or_path: str | Path, **overrides: Any) -> Bert:
     """
     blueprint = read_blueprint(resolve(name_or_path), **overrides)
     variables = parameters_of(blueprint.model)
-    dtype = jnp.dtype(blueprint.config.param_dtype)
-
-    def fill(path: str) -> None:
-        variables[path].set_value(read_parameter(*blueprint.match.parameters[path], dtype))
-
-    # The largest first and alone: while it is copied both copies count, and nothing else does yet.
-    largest, *others = sorted(variables, key=lambda path: -math.prod(blueprint.shapes[path]))
-    fill(largest)
-    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), "minibert-load") as threads:
-        list(threads.map(fill, others))
+    for path, array in read_parameters_of(blueprint.match.parameters, jnp.dtype(blueprint.config.param_dtype)).items():
+        variables[path].set_value(array)
     return blueprint.model
 
 
-def read_parameter(row: Row, tensor: StoredTensor, dtype: np.dtype[Any]) -> jax.Array:
-    """One parameter in our layout and `dtype`, free of the file; CheckpointError for values beyond the range of `dtype`."""
+def read_parameters_of(stored: Mapping[str, tuple[Row, StoredTensor]], dtype: np.dtype[Any]) -> dict[str, jax.Array]:
+    """Parameters in our layout and `dtype`, free of the file; CheckpointError for values beyond the range of `dtype`."""
+    # Of both kinds the largest come first: while one is copied it may be in memory twice, and the others are not there yet.
+    largest_first = sorted(stored, key=lambda path: -math.prod(stored[path][1].shape))
+    plain = [path for path in largest_first if not stored[path][0].transposed]
+    turned = [path for path in largest_first if stored[path][0].transposed]
+    copies = copied({stored[path][0].hf: stored[path][1] for path in plain}, dtype)
+    arrays = {path: jax.device_put(copies[stored[path][0].hf], may_alias=True) for path in plain}
+    with reading_threads() as threads:
+        return arrays | dict(zip(turned, threads.map(lambda path: _turned(*stored[path], dtype), turned), strict=True))
+
+
+def _turned(row: Row, tensor: StoredTensor, dtype: np.dtype[Any]) -> jax.Array:
+    """A matrix with its axes changed. JAX does that while it copies, four times as fast as NumPy."""
     values = tensor.read()
-    if row.transposed and values.dtype == dtype and values.flags.c_contiguous and not values.T.flags.c_contiguous:
-        # JAX turns a matrix while it copies it, four times as fast as NumPy; before it has done so, the file must stay mapped.
-        return jax.device_put(values.T).block_until_ready()
-    values = values.T if row.transposed else values
-    # An array that begins at a multiple of 64 bytes is taken over by JAX on a CPU as it is; any other is copied.
-    memory = np.empty(values.size * dtype.itemsize + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    result = memory[start : start + values.size * dtype.itemsize].view(dtype).reshape(values.shape)
-    try:
-        with np.errstate(over="raise"):
-            result[...] = values
-    except FloatingPointError:
-        raise CheckpointError(
-            f"{tensor.path}: {row.hf} has values too large for param_dtype {dtype.name}; load it with a wider one"
-        ) from None
-    return jax.device_put(result, may_alias=True)
+    if values.dtype != dtype or not values.flags.c_contiguous or values.T.flags.c_contiguous:
+        # Or JAX would not copy what is in the right order already, and use the mapped file.
+        values = np.empty(tensor.shape, dtype)
+        copy_into(values, tensor, row.hf)
+    # The file must stay mapped until it is done.
+    return jax.device_put(values.T).block_until_ready()
 
 
 class Blueprint(NamedTuple):

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from minibert import Bert, BertConfig
-from minibert.checkpoints.loading import parameters_of, read_parameter
+from minibert.checkpoints.loading import parameters_of, read_parameters_of
 from minibert.checkpoints.matching import MOST_LISTED, Match, has_pooler, match_tensors
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.errors import CheckpointError
@@ -192,8 +192,8 @@ def test_a_parameter_is_read_into_our_layout_and_dtype(
     tmp_path: Path, tensors: dict[str, np.ndarray], name: str, stored: type, wanted: type
 ):
     found = match(tmp_path, {name: array.astype(stored) for name, array in tensors.items()})
-    row, tensor = found.parameters[name]
-    array = np.asarray(read_parameter(row, tensor, np.dtype(wanted)))
+    row, _ = found.parameters[name]
+    array = np.asarray(read_parameters_of(found.parameters, np.dtype(wanted))[name])
     expected = tensors[row.hf].astype(stored).astype(wanted)
     assert array.dtype == wanted
     assert array.tobytes() == (expected.T if row.transposed else expected).tobytes()

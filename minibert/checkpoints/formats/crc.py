@@ -4,14 +4,15 @@ A CRC is the remainder of the message, a polynomial over GF(2) whose first bit h
 P of degree 32. Every multiple of P leaves the same remainder, and some multiples have few terms:
 
     y^130360 + y^24749 + 1 = 0 (mod P of CRC-32), where y = x^8 is the place of one byte
-    y^27108 + y^1936 + y^400 + 1 = 0 (mod P of CRC-32C)
+    y^5685 + y^1362 + y^426 + 1 = y^27108 + y^1936 + y^400 + 1 = 0 (mod P of CRC-32C)
 
 So a whole row of bytes is taken 130,360 places down at once: it is added (XOR) to the next row as it is, and a second time moved
-by 24,749 places. Squaring the equation, which over GF(2) doubles each power and nothing else, gives longer rows. The terms were
-found by looking for powers whose sum is 1 among the first hundred thousands.
+by 24,749 places. Squaring the equation, which over GF(2) doubles each power and nothing else, gives longer rows, for which NumPy
+is called less often. The terms were found by looking for powers whose sum is 1 among the first hundred thousands.
 """
 
 import itertools
+import threading
 import zlib
 from functools import lru_cache
 from typing import NamedTuple
@@ -33,11 +34,11 @@ class Multiple(NamedTuple):
 
 
 CRC32 = Multiple(130360, (24749, 0))
-CRC32C = Multiple(27108, (1936, 400, 0))
+CRC32C = (Multiple(27108, (1936, 400, 0)), Multiple(5685, (1362, 426, 0)))
 
-# Two rows of such a length stay in a core's own cache.
-_LONG_CRC32 = CRC32.squared(2)
-_LONG_CRC32C = CRC32C.squared(4)
+# Two rows of the longest stay in a core's own cache; those that follow are for what is left, and for short messages.
+LONG_CRC32 = CRC32.squared(2)
+FOLDS_CRC32C = (CRC32C[0].squared(5), CRC32C[0].squared(2), *CRC32C)
 
 CASTAGNOLI = 0x82F63B78
 """The polynomial of CRC-32C, its bits in reverse, as those of all words here: the lowest has the highest power of x."""
@@ -45,45 +46,61 @@ CASTAGNOLI = 0x82F63B78
 ONES = 0xFFFFFFFF
 """What both CRCs begin with: it is added to the first four bytes of a message, and once more to the remainder."""
 
+_MEMORY = threading.local()
+
+SIDE = 64
+"""Words in a row of the square in which the last of a message is divided: all that no row above is left of fits in it."""
+
 
 def crc32(data: bytes | memoryview | np.ndarray, value: int = 0) -> int:
     """zlib's checksum of some bytes that follow others, of which `value` is the checksum; twice as fast as zlib for long ones."""
     message = np.frombuffer(data, np.uint8)
-    if len(message) < 2 * _LONG_CRC32.length:
+    if len(message) < 2 * LONG_CRC32.length:
         return zlib.crc32(message.data, value)
-    return zlib.crc32(_folded(message, _LONG_CRC32, value ^ ONES).data, ONES)
+    return zlib.crc32(_folded(message, LONG_CRC32, value ^ ONES).data, ONES)
 
 
-def crc32c(data: bytes | memoryview | np.ndarray) -> int:
-    """The checksum of TensorFlow's checkpoints."""
-    message, begins_with = np.frombuffer(data, np.uint8), ONES
-    for multiple in (_LONG_CRC32C, CRC32C):
+def crc32c(data: bytes | memoryview | np.ndarray, value: int = 0) -> int:
+    """The checksum of TensorFlow's checkpoints, of some bytes that follow others, of which `value` is the checksum."""
+    message, begins_with = np.frombuffer(data, np.uint8), value ^ ONES
+    for multiple in FOLDS_CRC32C:
         if len(message) >= 2 * multiple.length:
-            message, begins_with = _folded(message, multiple, begins_with), 0
+            message, begins_with = _folded(message, multiple, begins_with).copy(), 0
     # A word of zeros behind the message holds what it begins with, where it is shorter than that; zeros before it do nothing.
-    zeros = -len(message) % 4
-    words = np.zeros(zeros + len(message) + 4, np.uint8)
-    words[zeros:-4] = message
-    words[zeros : zeros + 4] ^= _bytes_of(begins_with)
-    return _remainder(words.view("<u4")) ^ ONES
+    zeros = -(len(message) + 4) % (4 * SIDE)
+    padded = np.zeros(zeros + len(message) + 4, np.uint8)
+    padded[zeros:-4] = message
+    padded[zeros : zeros + 4] ^= _bytes_of(begins_with)
+    return _remainder(padded.view("<u4").reshape(-1, SIDE)) ^ ONES
 
 
 def _folded(message: UInt8[np.ndarray, " bytes"], multiple: Multiple, begins_with: int) -> UInt8[np.ndarray, " length"]:
-    """The last row of a message of two rows or more, when each row before it has been added to the next."""
-    length = multiple.length
-    begin = length + len(message) % length
-    head = message[:begin].copy()
-    head[:4] ^= _bytes_of(begins_with)
-    row, result = np.zeros(length, np.uint8), np.empty(length, np.uint8)
-    row[2 * length - begin :] = head[: begin - length]
-    rows = itertools.chain([head[begin - length :]], (message[at : at + length] for at in range(begin, len(message), length)))
+    """The last row of a message of two rows or more, when each row before it has been added to the next.
+
+    It lies in memory that the next call in this thread writes over.
+    """
+    length, begin = multiple.length, len(message) % multiple.length
+    ones = _bytes_of(begins_with)
+    row, result = _rows_in_memory(length)
+    row[: length - begin] = 0
+    row[length - begin :] = message[:begin]
+    row[length - begin : length - begin + 4] ^= ones[:begin]
     # The two arrays take turns, so their parts are cut out once for each turn.
     turns = itertools.cycle([(row, result, _moved(row, result, multiple)), (result, row, _moved(result, row, multiple))])
-    for following, (row, result, moved) in zip(rows, turns, strict=False):
-        np.bitwise_xor(following, row, out=result)
+    for at, (row, result, moved) in zip(range(begin, len(message), length), turns, strict=False):
+        np.bitwise_xor(message[at : at + length], row, out=result)
         for part, added in moved:
             np.bitwise_xor(part, added, out=part)
+        if at < 4:
+            result[: 4 - at] ^= ones[at:]
     return result
+
+
+def _rows_in_memory(length: int) -> UInt8[np.ndarray, "2 length"]:
+    """Two rows, in memory that each thread keeps: new memory would take longer to come by than a row takes to be added."""
+    if not hasattr(_MEMORY, "bytes"):
+        _MEMORY.bytes = np.empty(2 * max(LONG_CRC32.length, FOLDS_CRC32C[0].length), np.uint8)
+    return np.reshape(_MEMORY.bytes[: 2 * length], (2, length))
 
 
 def _moved(
@@ -102,43 +119,38 @@ def _bytes_of(word: int) -> UInt8[np.ndarray, " 4"]:
     return np.array([word], "<u4").view(np.uint8)
 
 
-def _remainder(words: UInt32[np.ndarray, " words"]) -> int:
-    """The remainder by CRC-32C's polynomial: the upper half times a power of y is added to the lower one, again and again."""
-    while len(words) > 1:
-        half = len(words) // 2
-        upper = words[: len(words) - half]
-        low, second, third, high = _tables(half)
-        upper = low[upper & 0xFF] ^ second[upper >> 8 & 0xFF] ^ third[upper >> 16 & 0xFF] ^ high[upper >> 24]
-        upper[len(upper) - half :] ^= words[len(words) - half :]
-        words = upper
-    return int(words[0])
+def _remainder(words: UInt32[np.ndarray, "rows SIDE"]) -> int:
+    """The remainder by CRC-32C's polynomial: every word in its place, first that of its row, then that of its column."""
+    rows, columns = _places()
+    row = np.bitwise_xor.reduce(_product(words, rows[len(rows) - len(words) :]), axis=0)
+    return int(np.bitwise_xor.reduce(_product(row, columns)))
 
 
-@lru_cache(maxsize=1024)
-def _tables(words: int) -> UInt32[np.ndarray, "4 256"]:
-    """The place so many words up times each value of each byte of a word."""
-    factor = _power_of_word(words)
-    tables = np.zeros((4, 256), np.uint32)
-    for bit in range(32):
-        tables[bit // 8, np.arange(256) >> bit % 8 & 1 == 1] ^= np.uint32(_times(1 << bit, factor))
-    return tables
+def _product(words: UInt32[np.ndarray, "*axes count"], tables: UInt32[np.ndarray, "factors 4 256"]) -> np.ndarray:
+    """Each of the words times its factor, divided: factors are those of the first axis."""
+    factor = np.arange(len(tables)).reshape(-1, *[1] * (words.ndim - 1))
+    low, second, third, high = (tables[factor, byte, words >> 8 * byte & 0xFF] for byte in range(4))
+    return low ^ second ^ third ^ high
 
 
-def _power_of_word(power: int) -> int:
-    result, square = 1 << 31, CASTAGNOLI  # 1, and x^32, which is what P has beside it
-    while power:
-        if power & 1:
-            result = _times(result, square)
-        square = _times(square, square)
-        power >>= 1
-    return result
+@lru_cache(maxsize=1)
+def _places() -> tuple[UInt32[np.ndarray, "SIDE 4 256"], UInt32[np.ndarray, "SIDE 4 256"]]:
+    """For the rows and the columns of a square of words, the last at place 0: its place times each value of each byte."""
+    one = np.arange(256, dtype=np.uint32) << np.array([[0], [8], [16], [24]], np.uint32)
+    next_word = one
+    for _ in range(32):  # times x
+        next_word = np.where(next_word & 1, next_word >> 1 ^ np.uint32(CASTAGNOLI), next_word >> 1)
+    columns = _powers(one, next_word)
+    next_row = _times(columns[0], next_word)
+    return _powers(one, next_row), columns
 
 
-def _times(left: int, right: int) -> int:
-    """The product of two words, divided."""
-    result = 0
-    for bit in range(31, -1, -1):
-        if left >> bit & 1:
-            result ^= right
-        right = right >> 1 ^ (CASTAGNOLI if right & 1 else 0)
-    return result
+def _powers(one: UInt32[np.ndarray, "4 256"], factor: UInt32[np.ndarray, "4 256"]) -> UInt32[np.ndarray, "SIDE 4 256"]:
+    powers = [one]
+    while len(powers) < SIDE:
+        powers.append(_times(powers[-1], factor))
+    return np.stack(powers[::-1])
+
+
+def _times(words: UInt32[np.ndarray, "4 256"], factor: UInt32[np.ndarray, "4 256"]) -> UInt32[np.ndarray, "4 256"]:
+    return _product(words.reshape(1, -1), factor[None]).reshape(words.shape)

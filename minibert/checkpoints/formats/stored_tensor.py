@@ -1,12 +1,15 @@
 """`StoredTensor`: what every format makes of a tensor in a file, before it is read."""
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import ml_dtypes
 import numpy as np
+
+from minibert.checkpoints.formats.file_checksum import FileChecksum, read_bytes
+from minibert.errors import CheckpointError
 
 STORED_DTYPES: dict[str, np.dtype[Any]] = {
     "float64": np.dtype("<f8"),
@@ -53,7 +56,7 @@ class StoredTensor(Protocol):
 class MappedTensor:
     """A tensor whose bytes lie in one file as they are: its first byte from the start of the file, and its strides.
 
-    `check` is called before the bytes are used, and raises where they are not what was written.
+    `check` is verified before the bytes are used: they are among those that it covers.
     """
 
     path: Path
@@ -62,7 +65,13 @@ class MappedTensor:
     offset: int
     strides: tuple[int, ...] | None = None
     """In elements, each from 0 up; None if the last axis moves fastest."""
-    check: Callable[[], None] | None = None
+    check: FileChecksum | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its bytes are those of a contiguous array, and a checksum, if there is one, is of them alone."""
+        end = self.offset + math.prod(self.shape) * self.dtype.itemsize
+        return self.strides is None and (self.check is None or (self.check.begin, self.check.end) == (self.offset, end))
 
     def read(self) -> np.ndarray:
         """The tensor as a read-only view of the mapped file: its pages leave memory when the view does."""
@@ -71,7 +80,22 @@ class MappedTensor:
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
         if self.strides is None:
-            return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=self.shape).view(np.ndarray)
+            return self._mapped(self.shape)
         last = sum((length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True))
-        elements = np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=(last + 1,)).view(np.ndarray)
+        elements = self._mapped((last + 1,))
         return np.ndarray(self.shape, self.dtype, elements, strides=[stride * self.dtype.itemsize for stride in self.strides])
+
+    def read_into(self, array: np.ndarray) -> None:
+        """Fill a contiguous array of its shape and dtype, if it `is_plain`: faster than a copy of the mapped file."""
+        value = read_bytes(
+            self.path, self.offset, array.reshape(-1).view(np.uint8), None if self.check is None else self.check.checksum, 0
+        )
+        if self.check is not None:
+            self.check.found(value)
+
+    def _mapped(self, shape: tuple[int, ...]) -> np.ndarray:
+        try:
+            return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=shape).view(np.ndarray)
+        except (OSError, ValueError) as problem:  # ValueError: the file is shorter by now
+            reason = getattr(problem, "strerror", None) or problem
+            raise CheckpointError(f"{self.path} cannot be read: {reason}; it may have changed since it was opened") from None

@@ -4,16 +4,16 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minibert.checkpoints.formats.crc import crc32c
+from minibert.checkpoints.formats.file_checksum import FileChecksum
 from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor
 from minibert.checkpoints.formats.tensor_bundle.entries import Entry, entry_of, number_of_shards
-from minibert.checkpoints.formats.tensor_bundle.table import masked, read_table
+from minibert.checkpoints.formats.tensor_bundle.table import read_table, unmasked
 from minibert.errors import CheckpointError
 from minibert.strict_json import read_regular_file
 
@@ -146,7 +146,7 @@ class _Shards:
         if entry.size:
             self.taken.append((entry.shard, begin, end, name))
         path = self.path(entry.shard)
-        check = partial(_check, path, name, begin, end, entry.checksum)
+        check = FileChecksum(path, begin, end, crc32c, unmasked(entry.checksum), f"tensor {name}")
         return MappedTensor(path, entry.dtype, entry.shape, begin, check=check)
 
     def check_overlaps(self, refuse: Any) -> None:
@@ -182,9 +182,3 @@ def _check_tiles(name: str, shape: tuple[int, ...], parts: list[tuple[tuple[int,
             axes = zip(starts, lengths, other_starts, other_lengths, strict=True)
             if all(start < other + far and other < start + own for start, own, other, far in axes):
                 raise refuse(f"two slices of {name} overlap")
-
-
-def _check(path: Path, name: str, begin: int, end: int, checksum: int) -> None:
-    data = np.memmap(path, np.uint8, mode="r", offset=begin, shape=(end - begin,)) if end > begin else b""
-    if masked(crc32c(data)) != checksum:
-        raise CheckpointError(f"{path}: the checksum of tensor {name} does not hold: the file is damaged; fetch or copy it again")

@@ -20,6 +20,12 @@ def masked(checksum: int) -> int:
     return ((checksum >> 15 | checksum << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
+def unmasked(stored: int) -> int:
+    """The CRC of which `stored` is the masked form."""
+    rotated = (stored - 0xA282EAD8) & 0xFFFFFFFF
+    return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
+
+
 def read_table(data: bytes, refuse: Refuse) -> dict[bytes, bytes]:
     """All keys and values of a table. Raises what `refuse` makes where anything is not as the format has it."""
     if len(data) < FOOTER or int.from_bytes(data[-8:], "little") != MAGIC:

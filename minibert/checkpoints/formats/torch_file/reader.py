@@ -1,14 +1,14 @@
 """`open_torch_file`: which kind of file it is, and where each tensor of its pickle lies in it."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from minibert.checkpoints.formats.crc import crc32
+from minibert.checkpoints.formats.file_checksum import FileChecksum
 from minibert.checkpoints.formats.opening import opened
 from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor
 from minibert.checkpoints.formats.torch_file.legacy_stream import MAGIC_PICKLE, read_stream
-from minibert.checkpoints.formats.torch_file.member_checks import MemberCheck
 from minibert.checkpoints.formats.torch_file.pickle_tensors import MAX_PICKLE_BYTES, read_pickle
 from minibert.checkpoints.formats.torch_file.pickle_values import Storage, Table, TensorLayout, described
 from minibert.checkpoints.formats.torch_file.refusal import SAVE_AGAIN, SAVE_TENSORS_ALONE, TorchFileError
@@ -25,7 +25,7 @@ model's ties are a factor of 2 at most; the rest is for small files."""
 
 TAR_MAGIC_BEGIN = 257
 
-Place = tuple[int, Callable[[], None] | None]
+Place = tuple[int, FileChecksum | None]
 """Where a storage begins in the file, and the check of its bytes."""
 
 
@@ -73,7 +73,8 @@ def _read_zip_index(path: Path, file: BinaryIO, size: int) -> tuple[Any, dict[st
                 f"storage {shown(key)} has {member.size:,} bytes, but {storage.elements:,} elements of {storage.dtype} "
                 f"take {storage.bytes:,}"
             )
-        places[key] = (member.start, MemberCheck(path, member))
+        check = FileChecksum(path, member.start, member.start + member.size, crc32, member.crc, f"member {shown(member.name)}")
+        places[key] = (member.start, check)
     return value, places
 
 
@@ -111,6 +112,6 @@ def _mapped_tensors(path: Path, value: Any, places: dict[str, Place], size: int)
     return tensors
 
 
-def _mapped(path: Path, layout: TensorLayout, storage: Storage, start: int, check: Callable[[], None] | None) -> MappedTensor:
+def _mapped(path: Path, layout: TensorLayout, storage: Storage, start: int, check: FileChecksum | None) -> MappedTensor:
     offset = start + layout.offset * storage.dtype.itemsize
     return MappedTensor(path, storage.dtype, layout.shape, offset, layout.strides, check)
