@@ -29,6 +29,11 @@ class TraceError(MinibertError):
     """A trace or stored reference that is broken, or that does not belong to what it is compared with."""
 
 
+def named(name: str) -> str:
+    """A name that a file gives, as a message tells it: as it is where it is short and plain, else as `shown` does."""
+    return name if name.isprintable() and len(name) <= 200 else shown(name)
+
+
 def shown(value: object) -> str:
     """`value` as a message shows it: its repr, cut where it is long, and in words where Python refuses to write it out."""
     try:

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from minibert.errors import MinibertError
+from minibert.errors import MinibertError, shown
 
 MAX_DEPTH = 64
 MAX_NUMBER_LENGTH = 400
@@ -65,7 +65,7 @@ def parse_json(data: bytes, where: str, *, error: type[MinibertError]) -> Any:
         result: dict[str, Any] = {}
         for key, value in pairs:
             if key in result:
-                raise refuse(f"the key {key!r} is given twice")
+                raise refuse(f"the key {shown(key)} is given twice")
             result[key] = value
         return result
 

@@ -5,6 +5,7 @@ members. So the whole layout is checked before a byte is unpacked, for every mem
 reads the same everywhere. Names in the archive only select; where a file lands is decided by the caller.
 """
 
+import os
 import re
 import stat
 import struct
@@ -14,10 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from minibert.errors import FetchError
+from minibert.errors import FetchError, shown
 
 MAX_RATIO = 100
 CHUNK = 1 << 20
+MAX_MEMBERS = 10_000
+MAX_DIRECTORY_BYTES = 4_000_000
+MAX_END_BYTES = 66_000
+"""What ends a zip, with the longest comment."""
+_END = struct.Struct("<4s4H2IH")
 _LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 _HAS_DESCRIPTOR = 0x8
@@ -34,7 +40,9 @@ def unpack(archive: Path, wanted: Mapping[str, Path], sizes: Mapping[str, int | 
     folder, a symlink, a member that is missing, inflates suspiciously, or has another size or checksum than declared.
     """
     try:
-        with archive.open("rb") as stream, zipfile.ZipFile(stream) as opened:
+        with archive.open("rb") as stream:
+            check_directory(archive, stream)
+            opened = zipfile.ZipFile(stream)
             members = {_checked_name(archive, member): member for member in opened.infolist()}
             if len({name.casefold() for name in members}) != len(opened.infolist()):
                 raise FetchError(f"{archive.name} holds two members of one name, so that readers disagree on which one counts")
@@ -49,12 +57,30 @@ def unpack(archive: Path, wanted: Mapping[str, Path], sizes: Mapping[str, int | 
         raise FetchError(f"{archive.name} is not a sound zip file: {problem}") from None
 
 
+def check_directory(archive: Path, stream: BinaryIO) -> None:
+    """FetchError for a directory larger than any checkpoint's, before the zipfile module reads all of it into memory."""
+    size = stream.seek(0, os.SEEK_END)
+    end_begin = max(0, size - MAX_END_BYTES)
+    stream.seek(end_begin)
+    end = stream.read(MAX_END_BYTES)
+    at = end.rfind(b"PK\5\6")
+    if at < 0 or len(end) - at < _END.size:
+        raise FetchError(f"{archive.name} is not a sound zip file: it does not end as one")
+    *_, count, length, _, _ = _END.unpack_from(end, at)
+    # The record of 64 bits, where there is one, lies right before: its sizes would count, and no checkpoint here needs it.
+    if count > MAX_MEMBERS or length > MAX_DIRECTORY_BYTES or b"PK\6\7" in end[max(0, at - 20) : at]:
+        raise FetchError(
+            f"{archive.name} claims {count:,} members in a directory of {length:,} bytes, or more than 4 GB; expected at most "
+            f"{MAX_MEMBERS:,} in {MAX_DIRECTORY_BYTES:,}"
+        )
+
+
 def _checked_name(archive: Path, member: zipfile.ZipInfo) -> str:
     """The member's name as stored, or FetchError where it could leave the folder it is unpacked in."""
     name = member.orig_filename
     parts = name.removesuffix("/").split("/")
     if not name or any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00-\x1f]", name):
-        raise FetchError(f"{archive.name} holds a member named {name!r}, which is no plain relative path")
+        raise FetchError(f"{archive.name} holds a member named {shown(name)}, which is no plain relative path")
     file_type = stat.S_IFMT(member.external_attr >> 16)
     if file_type not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise FetchError(f"{archive.name}: the member {name} is a symlink or device, where only files are expected")

@@ -39,10 +39,11 @@ def load(name_or_path: str | Path, **overrides: Any) -> Bert:
         ConfigError: a configuration that is broken or not implemented.
     """
     blueprint = read_blueprint(resolve(name_or_path), **overrides)
-    variables = parameters_of(blueprint.model)
+    model = Bert(blueprint.config, rngs=None, add_pooling_layer=blueprint.add_pooling_layer)
+    variables = parameters_of(model)
     for path, array in read_parameters_of(blueprint.match.parameters, jnp.dtype(blueprint.config.param_dtype)).items():
         variables[path].set_value(array)
-    return blueprint.model
+    return model
 
 
 def read_parameters_of(stored: Mapping[str, tuple[Row, StoredTensor]], dtype: np.dtype[Any]) -> dict[str, jax.Array]:
@@ -73,8 +74,7 @@ class Blueprint(NamedTuple):
 
     config: BertConfig
     stored: StoredTensors
-    model: Bert
-    """Its parameters have shapes and dtypes but no values yet."""
+    add_pooling_layer: bool
     shapes: dict[str, tuple[int, ...]]
     match: Match
 
@@ -85,14 +85,19 @@ def read_blueprint(path: Path, **overrides: Any) -> Blueprint:
     config = BertConfig.read(configuration_of(path, stored), **overrides)
     check_depth(config, stored)
     _check_dtype(config)
-    model, shapes = model_for(config, stored)
-    return Blueprint(config, stored, model, shapes, match_tensors(stored, shapes, config.num_hidden_layers))
+    shapes = shapes_of(config, stored)
+    return Blueprint(config, stored, has_pooler(stored), shapes, match_tensors(stored, shapes, config.num_hidden_layers))
 
 
-def model_for(config: BertConfig, stored: StoredTensors) -> tuple[Bert, dict[str, tuple[int, ...]]]:
-    """The model that a checkpoint calls for, with a pooler if it has one's tensors, and the shapes of its parameters."""
-    model = Bert(config, rngs=None, add_pooling_layer=has_pooler(stored))
-    return model, {path: variable.get_value().shape for path, variable in parameters_of(model).items()}
+def shapes_of(config: BertConfig, stored: StoredTensors) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, by our path, that a checkpoint calls for; with a pooler if it has one's tensors."""
+    # All layers are alike, and building a deep model, even without values, takes long.
+    model = Bert(config.replace(num_hidden_layers=1), rngs=None, add_pooling_layer=has_pooler(stored))
+    shapes = {}
+    for path, variable in parameters_of(model).items():
+        for layer in range(config.num_hidden_layers if path.startswith("encoder.layers.0.") else 1):
+            shapes[path.replace("encoder.layers.0.", f"encoder.layers.{layer}.", 1)] = variable.get_value().shape
+    return shapes
 
 
 def configuration_of(path: Path, stored: StoredTensors) -> Path:

@@ -7,7 +7,7 @@ from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.names import HF_BUFFERS, HF_HEADS, Row, table_for
 from minibert.checkpoints.tensors import StoredTensors
 from minibert.config import BertConfig
-from minibert.errors import CheckpointError
+from minibert.errors import CheckpointError, named
 
 MOST_LISTED = 1000  # BERT-large has 391 tensors; a hostile header names millions
 FLOATING = ("float64", "float32", "float16", "bfloat16")
@@ -74,7 +74,7 @@ def pair_tensors(
     for name, tensor in stored.tensors.items():
         canonical = stored.dialect.canonical(name)
         if canonical in by_name:
-            problems.append(Problem("twice", f"{by_name[canonical][0]} and {name} are the same parameter"))
+            problems.append(Problem("twice", f"{named(by_name[canonical][0])} and {named(name)} are the same parameter"))
         by_name[canonical] = (name, tensor)
     parameters: dict[str, tuple[Row, StoredTensor]] = {}
     for row in table_for(num_hidden_layers, pooler="pooler.dense.kernel" in shapes):
@@ -85,15 +85,19 @@ def pair_tensors(
         row = row._replace(transposed=row.transposed and stored.dialect.is_transposed(name))
         if list(tensor.shape) != _stored_shape(row, shapes):
             expected = _stored_shape(row, shapes)
-            problems.append(Problem("wrong shape", f"{name} is {list(tensor.shape)}, the configuration calls for {expected}"))
+            problems.append(
+                Problem("wrong shape", f"{named(name)} is {list(tensor.shape)}, the configuration calls for {expected}")
+            )
         if tensor.dtype.name not in FLOATING:
-            problems.append(Problem("wrong dtype", f"{name} is {tensor.dtype.name}, expected one of {', '.join(FLOATING)}"))
+            problems.append(
+                Problem("wrong dtype", f"{named(name)} is {tensor.dtype.name}, expected one of {', '.join(FLOATING)}")
+            )
         parameters[row.ours] = (row, tensor)
     heads = {name: HF_HEADS[canonical] for canonical, (name, _) in by_name.items() if canonical in HF_HEADS}
     buffers = [name for canonical, (name, _) in by_name.items() if canonical in HF_BUFFERS]
     for name, tensor in by_name.values():
         if name not in heads and name not in buffers:
-            problems.append(Problem("unexpected", f"{name} {list(tensor.shape)} is no parameter of this model"))
+            problems.append(Problem("unexpected", f"{named(name)} {list(tensor.shape)} is no parameter of this model"))
     return Match(parameters, heads, buffers), problems
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from minibert.checkpoints.loading import configuration_of, model_for
+from minibert.checkpoints.loading import configuration_of, shapes_of
 from minibert.checkpoints.matching import Match, Problem, check_depth, pair_tensors
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
@@ -42,6 +42,6 @@ def survey(path: Path) -> Survey:
         check_depth(config, stored)
     except CheckpointError as problem:
         return Survey(stored, config, {}, nothing, (), str(problem))
-    _, shapes = model_for(config, stored)
+    shapes = shapes_of(config, stored)
     match, problems = pair_tensors(stored, shapes, config.num_hidden_layers)
     return Survey(stored, config, shapes, match, tuple(problems), None)

@@ -16,7 +16,8 @@ from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.formats.tensor_bundle import SUFFIX, find_bundle, open_tensor_bundle
 from minibert.checkpoints.formats.torch_file import open_torch_file
 from minibert.checkpoints.names import SECOND_COPIES
-from minibert.errors import CheckpointError
+from minibert.errors import CheckpointError, named, shown
+from minibert.printable import listed
 from minibert.strict_json import read_json_object
 
 TORCH_FILE = "pytorch_model.bin"
@@ -24,6 +25,9 @@ TORCH_INDEX = "pytorch_model.bin.index.json"
 FLAX_FILE = "flax_model.msgpack"
 SAVED_MODEL = Path("variables", "variables")
 """Where a SavedModel and a module of TensorFlow Hub have their bundle."""
+
+MAX_INDEX_BYTES = 2_000_000
+"""Of the index of shards; BERT-large's would take 0.04 MB."""
 
 OTHER_FORMATS = ("tf_model.h5", "model.*.safetensors", "adapter_model.*", "*.onnx", "*.gguf", "*.ot", "openvino_model.*")
 """Weights in other forms, or under other names, than those that are read."""
@@ -145,7 +149,7 @@ _READERS: dict[str, Callable[[Path], StoredTensors]] = {
 
 
 def _open_shards(index: Path) -> StoredTensors:
-    weight_map = read_json_object(index, error=CheckpointError).get("weight_map")
+    weight_map = read_json_object(index, error=CheckpointError, max_bytes=MAX_INDEX_BYTES).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(f"{index} has no weight_map; expected a table from tensor names to shard files")
     shards: dict[str, StoredTensors] = {}
@@ -153,18 +157,29 @@ def _open_shards(index: Path) -> StoredTensors:
     suffix = Path(index.name.removesuffix(".index.json")).suffix
     for name, shard in weight_map.items():
         if not isinstance(shard, str) or not _is_base_name(shard) or Path(shard).suffix != suffix:
-            raise CheckpointError(f"{index} puts tensor {name!r} into {shard!r}; expected the name of a file beside the index")
+            raise CheckpointError(
+                f"{index} puts tensor {shown(name)} into {shown(shard)}; expected the name of a file beside the index"
+            )
         if shard not in shards:
+            _check_link(index.parent / shard)
             shards[shard] = _READERS[suffix](index.parent / shard)
         if name not in shards[shard].tensors:
-            raise CheckpointError(f"{index} puts tensor {name!r} into {shard}, which does not hold it")
+            raise CheckpointError(f"{index} puts tensor {shown(name)} into {named(shard)}, which does not hold it")
         tensors[name] = shards[shard].tensors[name]
     for shard, stored in shards.items():
         unlisted = sorted(name for name in stored.tensors if weight_map.get(name) != shard)
         if unlisted:
-            raise CheckpointError(f"{index.parent / shard} holds {', '.join(unlisted)}, which {index.name} does not put there")
+            names = listed([named(name) for name in unlisted])
+            raise CheckpointError(f"{index.parent / shard} holds {names}, which {index.name} does not put there")
     [file_format] = {stored.format for stored in shards.values()}
     return StoredTensors(f"{file_format}, sharded", [index.parent / shard for shard in shards], tensors)
+
+
+def _check_link(shard: Path) -> None:
+    """Refuse a link that leads out of the folder, but for those of a hub's cache, which lead to where its files are kept."""
+    folder = shard.parent.resolve()
+    if os.path.islink(shard) and shard.resolve().parent not in (folder, folder.parents[1] / "blobs"):
+        raise CheckpointError(f"{shard} is a link to {shard.resolve()}, outside its folder; put the file itself there")
 
 
 def _is_base_name(name: str) -> bool:

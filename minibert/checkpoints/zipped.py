@@ -8,9 +8,10 @@ import zipfile
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from minibert.checkpoints.archive import unpack
+from minibert.checkpoints.archive import check_directory, unpack
+from minibert.checkpoints.formats.opening import opened
 from minibert.checkpoints.integrity import sha256_of
-from minibert.errors import CheckpointError, MinibertError
+from minibert.errors import CheckpointError, FetchError, MinibertError
 
 WANTED = (
     "bert_config.json",
@@ -25,8 +26,6 @@ WANTED = (
 )
 """Nothing else is taken out, and everything lands beside each other."""
 
-MOST_MEMBERS = 10_000
-
 
 def unpacked(archive: Path, home: Path) -> Path:
     """The folder with the checkpoint that a zip holds, under `home`; there is one for each sha256 of a zip.
@@ -34,10 +33,11 @@ def unpacked(archive: Path, home: Path) -> Path:
     Raises CheckpointError for a zip that is damaged, holds no checkpoint or more than one, or cannot be unpacked: nothing of it
     is left then.
     """
+    # Before every byte of it is hashed: it may be anything, of any size.
+    wanted = wanted_members(archive)
     folder = home / "unpacked" / sha256_of(archive)
     if folder.is_dir():
         return folder
-    wanted = wanted_members(archive)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
@@ -63,12 +63,13 @@ def unpacked(archive: Path, home: Path) -> Path:
 def wanted_members(archive: Path) -> dict[str, str]:
     """The files of a checkpoint in a zip, by the names they will have, and their members; CheckpointError unless there is one."""
     try:
-        with zipfile.ZipFile(archive) as opened:
-            members = [member.orig_filename for member in opened.infolist()]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError) as problem:
+        with opened(archive, "a zip with a checkpoint") as (stream, _):
+            check_directory(archive, stream)
+            members = [member.orig_filename for member in zipfile.ZipFile(stream).infolist()]
+    except FetchError as problem:
+        raise CheckpointError(f"{archive} cannot be used: {problem}") from None
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as problem:
         raise CheckpointError(f"{archive} is not a sound zip file: {problem}") from None
-    if len(members) > MOST_MEMBERS:
-        raise CheckpointError(f"{archive} holds {len(members):,} files; expected a checkpoint of at most {MOST_MEMBERS:,}")
     wanted: dict[str, str] = {}
     for member in members:
         name = PurePosixPath(member).name

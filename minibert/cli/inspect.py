@@ -10,7 +10,7 @@ from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.survey import Survey, survey
 from minibert.checkpoints.tensors import StoredTensors
 from minibert.cli.console import console
-from minibert.errors import CheckpointError
+from minibert.errors import CheckpointError, named
 from minibert.printable import counted
 
 PARTS = ("embeddings", "encoder", "pooler")
@@ -54,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_facts(path: str, found: Survey) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     config, stored = found.config, found.stored
     size = sum(file.stat().st_size for file in stored.files)
@@ -81,14 +82,14 @@ def _print_facts(path: str, found: Survey) -> None:
     facts["left aside"] = ", ".join([*found.match.buffers, *_left_out(stored.left_out)]) or "nothing"
     table = Table(show_header=False)
     for name, value in facts.items():
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     console().print(table)
 
 
 def _left_out(names: Iterable[str]) -> list[str]:
     """What is no parameter, in a few words: of the slots of an optimiser there are two for each."""
     slots = [name for name in names if is_of_an_optimiser(name) and "/" in name]
-    others = [name for name in names if name not in set(slots)]
+    others = [named(name) for name in names if name not in set(slots)]
     return ([f"{counted(len(slots), 'tensor')} of an optimiser"] if slots else []) + others
 
 
@@ -109,6 +110,7 @@ def _print_parts(found: Survey) -> None:
 def _print_tensors(stored: StoredTensors) -> int:
     """Every tensor with what its values are like; the result is how many cannot be right."""
     from rich.table import Table
+    from rich.text import Text
 
     from minibert.verification.doctor.tensor_statistics import statistics_of
 
@@ -118,7 +120,8 @@ def _print_tensors(stored: StoredTensors) -> int:
     table.add_column("remark")
     broken = 0
     for name, tensor in stored.tensors.items():
-        row = [name, tensor.dtype.name, str(list(tensor.shape))]
+        # Text: brackets in a name are no colours.
+        row: list[Text | str] = [Text(named(name)), tensor.dtype.name, str(list(tensor.shape))]
         if tensor.dtype.kind not in "fV":
             table.add_row(*row, "", "", "", "")
             continue
@@ -126,7 +129,7 @@ def _print_tensors(stored: StoredTensors) -> int:
             found = statistics_of(tensor.read())
         except CheckpointError as problem:
             broken += 1
-            table.add_row(*row, "", "", "", str(problem))
+            table.add_row(*row, "", "", "", Text(str(problem)))
             continue
         remark = ""
         if found.first_broken is not None:

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     texts = list(texts_given(arguments.texts, arguments.files, "record"))
     folder = resolve(arguments.name)
     blueprint = read_blueprint(folder)
-    known = intermediate_names(blueprint.config.num_hidden_layers, pooler=blueprint.model.pooler is not None)
+    known = intermediate_names(blueprint.config.num_hidden_layers, pooler=blueprint.add_pooling_layer)
     batch = tokenized(folder, texts, blueprint.config)
     patterns = [pattern for given in arguments.names for pattern in given.split(",")]
     if arguments.implementation == "numpy":

@@ -79,13 +79,12 @@ def test_with_any_byte_of_an_index_of_shards_changed_it_is_refused_or_the_same(t
     assert wrong == {}
 
 
-UNTYPED = pytest.mark.xfail(strict=True, reason="reading gives NumPy's ValueError or the system's FileNotFoundError")
 OPENED_BEFORE = [
     (SAVED / "torch_zip", "pytorch_model.bin"),
-    pytest.param(SAVED / "model", "model.safetensors", marks=UNTYPED),
-    pytest.param(SAVED / "torch_stream", "pytorch_model.bin", marks=UNTYPED),
-    pytest.param(GOLDENS / "flax_files", "bert.msgpack", marks=UNTYPED),
-    pytest.param(GOLDENS / "tensor_bundles" / "google", "bert_model.ckpt.data-00000-of-00001", marks=UNTYPED),
+    (SAVED / "model", "model.safetensors"),
+    (SAVED / "torch_stream", "pytorch_model.bin"),
+    (GOLDENS / "flax_files", "bert.msgpack"),
+    (GOLDENS / "tensor_bundles" / "google", "bert_model.ckpt.data-00000-of-00001"),
 ]
 
 

@@ -109,7 +109,7 @@ def test_a_damaged_parameter_is_found_when_it_is_loaded(google: Path):
     content = bytearray(data.read_bytes())
     content[1000] ^= 1
     data.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"the checksum of tensor bert/\S+ does not hold: the file is damaged"):
+    with pytest.raises(CheckpointError, match=r"the checksum of tensor bert/\S+ does not hold"):
         minibert.load(google)
 
 

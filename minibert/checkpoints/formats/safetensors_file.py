@@ -13,13 +13,13 @@ import numpy as np
 
 from minibert.checkpoints.formats.opening import opened
 from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS, STORED_DTYPES, MappedTensor
-from minibert.errors import CheckpointError, MinibertError
+from minibert.errors import CheckpointError, MinibertError, shown
 from minibert.strict_json import parse_json_object
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-MAX_HEADER_BYTES = 10_000_000
-"""BERT-large's header takes 0.05 MB. The format allows 100 MB, which would take gigabytes of memory to parse."""
+MAX_HEADER_BYTES = 2_000_000
+"""BERT-large's header takes 0.05 MB. The format allows 100 MB, which would take gigabytes of memory and a minute to parse."""
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "F64": STORED_DTYPES["float64"],
@@ -68,8 +68,8 @@ def open_safetensors(path: Path, *, error: type[MinibertError] = CheckpointError
     for begin, end, name in sorted(ranges):
         if begin != reached:
             what = "overlaps" if begin < reached else "leaves a hole after"
-            raise refuse(f"tensor {name!r} at bytes {begin:,} to {end:,} {what} {before}, which ends at {reached:,}")
-        reached, before = end, f"tensor {name!r}"
+            raise refuse(f"tensor {shown(name)} at bytes {begin:,} to {end:,} {what} {before}, which ends at {reached:,}")
+        reached, before = end, f"tensor {shown(name)}"
     if reached != size - start:
         kind = "is cut short" if reached > size - start else "has bytes that belong to no tensor"
         raise refuse(f"it {kind}: its tensors take {reached:,} bytes, the file holds {size - start:,} after the header")
@@ -93,21 +93,21 @@ def _read_header(path: Path, refuse: Any, error: type[MinibertError]) -> tuple[i
 
 def _check_entry(name: str, entry: Any, refuse: Any) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise refuse(f"the entry of tensor {name!r} is not exactly dtype, shape and data_offsets")
+        raise refuse(f"the entry of tensor {shown(name)} is not exactly dtype, shape and data_offsets")
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in DTYPES:
-        raise refuse(f"tensor {name!r} has dtype {entry['dtype']!r}; known are {', '.join(DTYPES)}")
+        raise refuse(f"tensor {shown(name)} has dtype {shown(entry['dtype'])}; known are {', '.join(DTYPES)}")
     dtype, shape, offsets = DTYPES[entry["dtype"]], entry["shape"], entry["data_offsets"]
     if not _whole_numbers(shape) or len(shape) > MAX_AXES:
-        raise refuse(f"tensor {name!r} has shape {str(shape)[:80]}; expected at most {MAX_AXES} whole numbers from 0 up")
+        raise refuse(f"tensor {shown(name)} has shape {str(shape)[:80]}; expected at most {MAX_AXES} whole numbers from 0 up")
     if math.prod(length or 1 for length in shape) >= MAX_ELEMENTS:
-        raise refuse(f"tensor {name!r} has shape {str(shape)[:80]}, which no memory holds")
+        raise refuse(f"tensor {shown(name)} has shape {str(shape)[:80]}, which no memory holds")
     if not _whole_numbers(offsets) or len(offsets) != 2:
-        raise refuse(f"tensor {name!r} has data_offsets {str(offsets)[:80]}; expected two whole numbers from 0 up")
+        raise refuse(f"tensor {shown(name)} has data_offsets {str(offsets)[:80]}; expected two whole numbers from 0 up")
     begin, end = offsets
     # math.prod is exact where NumPy's product would wrap around at 2^64.
     needed = math.prod(shape) * dtype.itemsize
     if end - begin != needed:
-        raise refuse(f"tensor {name!r} spans {end - begin:,} bytes, but shape {shape} of {entry['dtype']} needs {needed:,}")
+        raise refuse(f"tensor {shown(name)} spans {end - begin:,} bytes, but shape {shape} of {entry['dtype']} needs {needed:,}")
     return dtype, tuple(shape), begin, end
 
 

@@ -18,7 +18,7 @@ from minibert.atomic_write import write_atomically
 from minibert.checkpoints.formats.safetensors_file import DTYPES, INDEX_FILE, MAX_HEADER_BYTES, SINGLE_FILE
 from minibert.checkpoints.formats.stored_tensor import MAX_AXES
 from minibert.checkpoints.formats.tensor_sources import Tensors, TensorSource, check_dtypes, flat_values, write_values
-from minibert.errors import CheckpointError
+from minibert.errors import CheckpointError, shown
 
 MAX_SHARDS = 99_999  # their numbers have five digits
 
@@ -101,7 +101,7 @@ def _header(path: Path, tensors: Tensors, metadata: dict[str, str]) -> tuple[byt
         source = tensors[name]
         if name == "__metadata__" or len(source.shape) > MAX_AXES:
             raise CheckpointError(
-                f"{path} cannot hold tensor {name!r} of {len(source.shape)} axes: the name '__metadata__' is taken, "
+                f"{path} cannot hold tensor {shown(name)} of {len(source.shape)} axes: the name '__metadata__' is taken, "
                 f"and {MAX_AXES} axes are the limit; rename or reshape it"
             )
         begin, end = end, end + _size(source)

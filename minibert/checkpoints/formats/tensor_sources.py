@@ -6,7 +6,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from minibert.errors import CheckpointError
+from minibert.errors import CheckpointError, shown
 
 
 @runtime_checkable
@@ -34,7 +34,7 @@ def check_dtypes(path: Path, tensors: Tensors, known: Mapping[str, object]) -> N
     for name, source in tensors.items():
         if source.dtype.name not in known:
             raise CheckpointError(
-                f"{path} cannot hold tensor {name!r} of dtype {source.dtype}; cast it to one of {', '.join(known)}"
+                f"{path} cannot hold tensor {shown(name)} of dtype {source.dtype}; cast it to one of {', '.join(known)}"
             )
 
 
@@ -50,10 +50,10 @@ def flat_values(name: str, source: np.ndarray | TensorSource) -> np.ndarray:
             values = source.read()
         except OSError as problem:
             # Or it would be told as a failure to write.
-            raise CheckpointError(f"tensor {name!r} cannot be read: {problem.strerror or problem}") from None
+            raise CheckpointError(f"tensor {shown(name)} cannot be read: {problem.strerror or problem}") from None
     if values.shape != source.shape or values.dtype.name != source.dtype.name:
         raise CheckpointError(
-            f"tensor {name!r} was said to be {source.dtype.name} {list(source.shape)}, "
+            f"tensor {shown(name)} was said to be {source.dtype.name} {list(source.shape)}, "
             f"but reads as {values.dtype.name} {list(values.shape)}; nothing was written"
         )
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).reshape(-1)

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.integrity import sha256_of
-from minibert.checkpoints.loading import load, model_for
+from minibert.checkpoints.loading import load, shapes_of
 from minibert.checkpoints.matching import FLOATING, Match, Problem, pair_tensors
 from minibert.checkpoints.names import WORD_TABLE
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
@@ -184,13 +184,7 @@ class Patient:
         depth = self.config.num_hidden_layers
         if depth > len(self.stored.tensors):
             raise NotCheckedError("the configuration has more layers than the weights have tensors")
-        # All layers are alike, and building a deep model, even without values, takes long.
-        _, of_one_layer = model_for(self.config.replace(num_hidden_layers=1), self.stored)
-        shapes = {}
-        for path, shape in of_one_layer.items():
-            for layer in range(depth if path.startswith("encoder.layers.0.") else 1):
-                shapes[path.replace("encoder.layers.0.", f"encoder.layers.{layer}.", 1)] = shape
-        return shapes
+        return shapes_of(self.config, self.stored)
 
     @ReadOnce
     def pairing(self) -> tuple[Match, list[Problem]]:

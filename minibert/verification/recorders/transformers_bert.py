@@ -116,7 +116,7 @@ def load_transformers(name_or_path: str | Path, attention: str = "eager", dtype:
             folder,
             attn_implementation=attention,
             dtype=getattr(torch, dtype),
-            add_pooling_layer=blueprint.model.pooler is not None,
+            add_pooling_layer=blueprint.add_pooling_layer,
             local_files_only=True,
         )
     except (ValueError, ImportError) as problem:

@@ -80,7 +80,7 @@ def _flatten(tree: dict[str, Any], name: str, tensors: dict[str, StoredTensor], 
             _flatten(value, _join(name, key), tensors, path)
         elif isinstance(value, int):
             raise CheckpointError(
-                f"{path} holds the plain value {value} under {_join(name, key)!r}, where a tensor is expected; "
+                f"{path} holds the plain value {value} under {shown(_join(name, key))}, where a tensor is expected; "
                 "save the parameters of the model alone, without the state of its training"
             )
         else:
@@ -92,7 +92,7 @@ def _join(name: str, key: str) -> str:
 
 
 def _under(name: str) -> str:
-    return f"under {name!r}" if name else "at its top"
+    return f"under {shown(name)}" if name else "at its top"
 
 
 class _Header(NamedTuple):
@@ -156,8 +156,8 @@ class _Walk:
         if kind == "true":
             return True
         raise CheckpointError(
-            f"{self.path} holds a msgpack value of kind {kind!r} {_under(name)}, at byte {self.began:,}, where a map or an array "
-            "is expected; save the parameters of the model alone with flax.serialization.to_bytes, or fetch the file again"
+            f"{self.path} holds a msgpack value of kind {shown(kind)} {_under(name)}, at byte {self.began:,}, where a map or an "
+            "array is expected; save the parameters of the model alone with flax.serialization.to_bytes, or fetch the file again"
         )
 
     def map(self, count: int, name: str, depth: int) -> Any:
@@ -168,14 +168,14 @@ class _Walk:
         for _ in range(count):
             key = self.key(name)
             if key in entries:
-                self.refuse(f"the name {_join(name, key)!r} is given twice")
+                self.refuse(f"the name {shown(_join(name, key))} is given twice")
             entries[key] = self.value(_join(name, key), depth + 1)
         return self.chunked(entries, name) if CHUNKED in entries else entries
 
     def key(self, name: str) -> str:
         kind, length = self.header()
         if kind != "text":
-            self.refuse(f"a name {_under(name)} is of kind {kind!r}, at byte {self.began:,}; expected text")
+            self.refuse(f"a name {_under(name)} is of kind {shown(kind)}, at byte {self.began:,}; expected text")
         if length == 0 or len(_join(name, "").encode()) + length > MAX_NAME_BYTES:
             self.refuse(
                 f"a name {_under(name)} has {length:,} bytes, at byte {self.began:,}; expected 1 to {MAX_NAME_BYTES} in all"
@@ -185,24 +185,24 @@ class _Walk:
         except UnicodeDecodeError:
             self.refuse(f"a name {_under(name)} is not UTF-8, at byte {self.began:,}")
         if "/" in key:
-            self.refuse(f"the name {key!r} {_under(name)} has a '/', which separates names")
+            self.refuse(f"the name {shown(key)} {_under(name)} has a '/', which separates names")
         return key
 
     def array(self, length: int, name: str) -> MappedTensor:
         """The array in an extension of `length` bytes, whose type comes next."""
         extension = self.take(1)[0]
         if extension == COMPLEX_EXTENSION:
-            self.refuse(f"{name!r} is a complex number; known are arrays of {', '.join(STORED_DTYPES)}")
+            self.refuse(f"{shown(name)} is a complex number; known are arrays of {', '.join(STORED_DTYPES)}")
         if extension not in (ARRAY_EXTENSION, SCALAR_EXTENSION):
-            self.refuse(f"{name!r} is a msgpack extension of type {extension}, at byte {self.began:,}; known are arrays")
+            self.refuse(f"{shown(name)} is a msgpack extension of type {extension}, at byte {self.began:,}; known are arrays")
         if length > self.end - self.position:
-            self.refuse(f"{name!r} claims {length:,} bytes, with {self.end - self.position:,} to come")
+            self.refuse(f"{shown(name)} claims {length:,} bytes, with {self.end - self.position:,} to come")
         outer, self.end = self.end, self.position + length
         if self.number("list", name) != 3:
-            self.refuse(f"{name!r} is not the three values shape, dtype and bytes")
+            self.refuse(f"{shown(name)} is not the three values shape, dtype and bytes")
         axes = self.number("list", name)
         if axes > MAX_AXES or (extension == SCALAR_EXTENSION and axes):
-            self.refuse(f"{name!r} has {axes:,} axes; expected {MAX_AXES} at most in an array, and none in a scalar")
+            self.refuse(f"{shown(name)} has {axes:,} axes; expected {MAX_AXES} at most in an array, and none in a scalar")
         shape = tuple(self.number("whole number", name) for _ in range(axes))
         self.check_shape(shape, name)
         dtype = self.dtype(name)
@@ -210,9 +210,9 @@ class _Walk:
         # math.prod is exact where NumPy's product would wrap around at 2^64.
         needed = math.prod(shape) * dtype.itemsize
         if stored != needed:
-            self.refuse(f"{name!r} has {stored:,} bytes, but shape {shape} of {dtype.name} needs {needed:,}")
+            self.refuse(f"{shown(name)} has {stored:,} bytes, but shape {shape} of {dtype.name} needs {needed:,}")
         if self.position + stored != self.end:
-            self.refuse(f"{name!r} has {self.end - self.position:,} bytes for {stored:,} bytes of values")
+            self.refuse(f"{shown(name)} has {self.end - self.position:,} bytes for {stored:,} bytes of values")
         tensor = MappedTensor(self.path, dtype, shape, self.position)
         self.position, self.end = self.end, outer
         self.file.seek(self.position)
@@ -222,12 +222,12 @@ class _Walk:
         length = self.number("text", name)
         found = self.take(min(length, 100)).decode("latin-1")
         if found not in STORED_DTYPES or length != len(found):
-            self.refuse(f"{name!r} has dtype {found!r}; known are {', '.join(STORED_DTYPES)}")
+            self.refuse(f"{shown(name)} has dtype {shown(found)}; known are {', '.join(STORED_DTYPES)}")
         return STORED_DTYPES[found]
 
     def check_shape(self, shape: tuple[int, ...], name: str) -> None:
         if math.prod(length or 1 for length in shape) >= MAX_ELEMENTS:
-            self.refuse(f"{name!r} has shape {shape}, which no memory holds")
+            self.refuse(f"{shown(name)} has shape {shape}, which no memory holds")
 
     def chunked(self, entries: dict[str, Any], name: str) -> ChunkedTensor:
         """The tensor that a map with the chunked array's mark stands for."""
@@ -235,29 +235,35 @@ class _Walk:
         def numbered(key: str, kind: type) -> tuple[Any, ...]:
             values = entries[key]
             if not isinstance(values, dict) or set(values) != {str(index) for index in range(len(values))}:
-                self.refuse(f"the {key} of {name!r} is not a map of the numbers from 0 up")
+                self.refuse(f"the {key} of {shown(name)} is not a map of the numbers from 0 up")
             if not all(type(value) is kind for value in values.values()):
-                self.refuse(f"the {key} of {name!r} has a value that is no {'array' if kind is MappedTensor else 'whole number'}")
+                self.refuse(
+                    f"the {key} of {shown(name)} has a value that is no {'array' if kind is MappedTensor else 'whole number'}"
+                )
             return tuple(values[str(index)] for index in range(len(values)))
 
         if set(entries) != {CHUNKED, "shape", "chunks"} or entries[CHUNKED] is not True:
-            self.refuse(f"{name!r} has the mark of an array in chunks, but is {shown(sorted(entries))}, not mark, shape, chunks")
+            self.refuse(
+                f"{shown(name)} has the mark of an array in chunks, but is {shown(sorted(entries))}, not mark, shape, chunks"
+            )
         shape, chunks = numbered("shape", int), numbered("chunks", MappedTensor)
         if len(shape) > MAX_AXES:
-            self.refuse(f"{name!r} has {len(shape):,} axes; expected {MAX_AXES} at most")
+            self.refuse(f"{shown(name)} has {len(shape):,} axes; expected {MAX_AXES} at most")
         self.check_shape(shape, name)
         if not chunks or any(len(chunk.shape) != 1 or chunk.dtype != chunks[0].dtype for chunk in chunks):
-            self.refuse(f"the chunks of {name!r} are not flat arrays of one dtype")
+            self.refuse(f"the chunks of {shown(name)} are not flat arrays of one dtype")
         stored = sum(chunk.shape[0] for chunk in chunks)
         if stored != math.prod(shape):
-            self.refuse(f"the chunks of {name!r} have {stored:,} values, but shape {shape} needs {math.prod(shape):,}")
+            self.refuse(f"the chunks of {shown(name)} have {stored:,} values, but shape {shape} needs {math.prod(shape):,}")
         return ChunkedTensor(shape, chunks)
 
     def number(self, kind: str, name: str) -> int:
         """The count, length or number of the value at this position, which has to be of this kind."""
         header = self.header()
         if header.kind != kind:
-            self.refuse(f"{name!r} has a value of kind {header.kind!r} at byte {self.began:,}, where a {kind} is expected")
+            self.refuse(
+                f"{shown(name)} has a value of kind {shown(header.kind)} at byte {self.began:,}, where a {kind} is expected"
+            )
         return header.number
 
     def header(self) -> _Header:

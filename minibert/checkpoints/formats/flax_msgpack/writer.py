@@ -14,7 +14,7 @@ from minibert.atomic_write import write_atomically
 from minibert.checkpoints.formats.flax_msgpack import layout
 from minibert.checkpoints.formats.stored_tensor import MAX_AXES, STORED_DTYPES
 from minibert.checkpoints.formats.tensor_sources import Tensors, TensorSource, check_dtypes, flat_values, write_values
-from minibert.errors import CheckpointError
+from minibert.errors import CheckpointError, shown
 
 # The reader's limits, less what an array in chunks takes behind its name: `/chunks/0`, or its mark.
 MAX_PARTS = layout.MAX_DEPTH - 2
@@ -44,14 +44,14 @@ def _tree_of(path: Path, tensors: Tensors) -> dict[str, Any]:
     """The nested maps, whose leaves are `_Leaf`."""
 
     def refuse(name: str, reason: str) -> CheckpointError:
-        return CheckpointError(f"{path} cannot hold tensor {name!r}: {reason}; rename it")
+        return CheckpointError(f"{path} cannot hold tensor {shown(name)}: {reason}; rename it")
 
     tree: dict[str, Any] = {}
     values = 1
     for name, source in tensors.items():
         parts = name.split("/")
         if "" in parts or layout.CHUNKED in parts or len(parts) > MAX_PARTS:
-            raise refuse(name, f"expected 1 to {MAX_PARTS} parts with '/' between them, none empty or {layout.CHUNKED!r}")
+            raise refuse(name, f"expected 1 to {MAX_PARTS} parts with '/' between them, none empty or {shown(layout.CHUNKED)}")
         try:
             length = len(name.encode("utf-8"))
         except UnicodeEncodeError:
@@ -59,13 +59,13 @@ def _tree_of(path: Path, tensors: Tensors) -> dict[str, Any]:
         if length > MAX_NAME_BYTES:
             raise refuse(name, f"its name has {length:,} bytes, of {MAX_NAME_BYTES} at most")
         if len(source.shape) > MAX_AXES:
-            raise CheckpointError(f"{path} cannot hold tensor {name!r} of {len(source.shape)} axes, of {MAX_AXES} at most")
+            raise CheckpointError(f"{path} cannot hold tensor {shown(name)} of {len(source.shape)} axes, of {MAX_AXES} at most")
         branch = tree
         for part in parts[:-1]:
             values += part not in branch
             branch = branch.setdefault(part, {})
             if not isinstance(branch, dict):
-                raise refuse(name, f"{branch.name!r} is a tensor too, and the one would lie inside the other")
+                raise refuse(name, f"{shown(branch.name)} is a tensor too, and the one would lie inside the other")
         if parts[-1] in branch:
             raise refuse(name, "other tensors' names begin with it, and would lie inside it")
         branch[parts[-1]] = _Leaf(name, source)

@@ -1,8 +1,10 @@
 """Opening a bundle: `prefix.index` says what each tensor is and where it lies in `prefix.data-00000-of-0000N`."""
 
+import itertools
 import os
 import re
 import stat
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,20 @@ import numpy as np
 
 from minibert.checkpoints.formats.crc import crc32c
 from minibert.checkpoints.formats.file_checksum import FileChecksum
+from minibert.checkpoints.formats.opening import check_size
 from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor
 from minibert.checkpoints.formats.tensor_bundle.entries import Entry, entry_of, number_of_shards
 from minibert.checkpoints.formats.tensor_bundle.table import read_table, unmasked
-from minibert.errors import CheckpointError
+from minibert.errors import CheckpointError, named
 from minibert.strict_json import read_regular_file
 
 SUFFIX = ".index"
 MAX_INDEX_BYTES = 4_000_000
 """BERT-large's index takes 0.03 MB, with the slots of its optimiser 0.1 MB."""
+
+
+MAX_PARTITIONED_AXES = 2
+"""TensorFlow's own partitioners cut along one."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +99,12 @@ def open_tensor_bundle(prefix: Path) -> TensorBundle:
             name = key.decode()
         except UnicodeDecodeError:
             raise refuse(f"the name {key[:80]!r} is not UTF-8") from None
-        entries[name] = entry_of(name, value, refuse)
+        entries[name] = entry_of(named(name), value, refuse)
     tensors: dict[str, StoredTensor] = {}
     for name, entry in entries.items():
         if entry.dtype is not None:
-            tensors[name] = _sliced(name, entry, slices, shards, refuse) if entry.slices else shards.tensor(name, entry, refuse)
+            told = named(name)
+            tensors[name] = _sliced(told, entry, slices, shards, refuse) if entry.slices else shards.tensor(told, entry, refuse)
     if slices:
         raise refuse(f"it has {len(slices)} slices that belong to no tensor")
     shards.check_overlaps(refuse)
@@ -127,6 +135,7 @@ class _Shards:
                 ) from None
             if not stat.S_ISREG(status.st_mode):
                 raise CheckpointError(f"{path} is not a regular file; expected the data of a TensorFlow checkpoint")
+            check_size(path, status.st_size, CheckpointError)
             self.sizes[shard] = status.st_size
         return self.sizes[shard]
 
@@ -173,12 +182,19 @@ def _sliced(name: str, entry: Entry, stored: dict[bytes, bytes], shards: _Shards
 
 
 def _check_tiles(name: str, shape: tuple[int, ...], parts: list[tuple[tuple[int, ...], tuple[int, ...]]], refuse: Any) -> None:
-    """Refuse slices that overlap or leave a gap: together they must have the tensor's volume, and no two of them a place."""
-    volume = sum(int(np.prod(lengths, dtype=object)) for _, lengths in parts)
-    if volume != int(np.prod(shape, dtype=object)):
-        raise refuse(f"the slices of {name} have {volume:,} numbers, and the tensor of shape {list(shape)} another count")
-    for place, (starts, lengths) in enumerate(parts):
-        for other_starts, other_lengths in parts[:place]:
-            axes = zip(starts, lengths, other_starts, other_lengths, strict=True)
-            if all(start < other + far and other < start + own for start, own, other, far in axes):
-                raise refuse(f"two slices of {name} overlap")
+    """Refuse slices that overlap or leave a gap.
+
+    A box is told by its corners, with the sign + where an even number of axes is at its end and − elsewhere. The corners of
+    boxes cancel out but for those of the whole exactly if each place is in one box: their sum is the difference, along each axis,
+    of how often each place is covered.
+    """
+    partitioned = [axis for axis, length in enumerate(shape) if any(lengths[axis] != length for _, lengths in parts)]
+    if len(partitioned) > MAX_PARTITIONED_AXES:
+        raise refuse(f"{name} is partitioned along {len(partitioned)} axes; at most {MAX_PARTITIONED_AXES} are read")
+    corners: Counter[tuple[int, ...]] = Counter()
+    for starts, lengths, sign in [*((starts, lengths, 1) for starts, lengths in parts), ((0,) * len(shape), shape, -1)]:
+        ends = [(starts[axis], starts[axis] + lengths[axis]) for axis in partitioned]
+        for choice in itertools.product((0, 1), repeat=len(ends)):
+            corners[tuple(end[which] for end, which in zip(ends, choice, strict=True))] += sign * (-1) ** sum(choice)
+    if any(corners.values()):
+        raise refuse(f"the slices of {name} overlap or leave a gap in its shape {list(shape)}")

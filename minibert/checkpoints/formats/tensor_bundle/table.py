@@ -14,6 +14,9 @@ MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
 TRAILER = 5
 
+MAX_KEY_BYTES = 16_000_000
+"""Of one block, in full: a key may take over all of the one before, so that a small block holds enormous keys."""
+
 
 def masked(checksum: int) -> int:
     """A CRC as it is stored: a CRC of data that holds its own CRC would be no good one."""
@@ -75,7 +78,7 @@ def _entries(block: bytes, refuse: Refuse) -> list[tuple[bytes, bytes]]:
     begins = [int.from_bytes(block[place : place + 4], "little") for place in range(end, len(block) - 4, 4)]
     entries: list[tuple[bytes, bytes]] = []
     whole = set()
-    key, begin = b"", 0
+    key, begin, keys = b"", 0, 0
     while begin < end:
         entry = begin
         shared, begin = variable_length(block, begin, refuse)
@@ -85,6 +88,9 @@ def _entries(block: bytes, refuse: Refuse) -> list[tuple[bytes, bytes]]:
             raise refuse("an entry of a block reaches outside it")
         if not shared:
             whole.add(entry)
+        keys += shared + own
+        if keys > MAX_KEY_BYTES:
+            raise refuse(f"its keys take more than {MAX_KEY_BYTES:,} bytes")
         key = key[:shared] + block[begin : begin + own]
         entries.append((key, block[begin + own : begin + own + length]))
         begin += own + length

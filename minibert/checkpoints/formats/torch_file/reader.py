@@ -16,8 +16,6 @@ from minibert.checkpoints.formats.torch_file.zip_container import read_member, r
 from minibert.errors import CheckpointError, shown
 from minibert.printable import listed
 
-MAX_FILE_BYTES = 1 << 36
-"""64 GB. BERT-large takes 1.3; a sparse file can claim to be of any size."""
 LOGICAL_BYTES_PER_BYTE = 4
 MORE_LOGICAL_BYTES = 64_000_000
 """Tensors may share a storage or repeat elements of it, and then take more bytes than the file when they are copied. A
@@ -45,8 +43,6 @@ def open_torch_file(path: Path) -> dict[str, StoredTensor]:
 
 def _read_index(path: Path, file: BinaryIO, size: int) -> tuple[Any, dict[str, Place]]:
     """The value of the file's pickle, and where its storages are. The kinds of file are told apart by their first bytes."""
-    if size > MAX_FILE_BYTES:
-        raise TorchFileError(f"it has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
     beginning = file.read(512)
     if beginning.startswith(b"PK\3\4"):
         return _read_zip_index(path, file, size)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from crafted_tables import varint
 from damage import flipped
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stored_arrays import arrays_of_every_dtype, bfloat16_arrays, partitioned_arrays
 
 from minibert.checkpoints.formats.crc import crc32c
 from minibert.checkpoints.formats.tensor_bundle import find_bundle, open_tensor_bundle, write_tensor_bundle
+from minibert.checkpoints.formats.tensor_bundle.bundle_reader import _check_tiles
 from minibert.checkpoints.formats.tensor_bundle.bundle_writer import HEADER, _table
 from minibert.checkpoints.formats.tensor_bundle.table import masked
 from minibert.errors import CheckpointError
@@ -169,14 +170,15 @@ def test_an_index_that_is_whole_and_says_something_impossible_is_refused(
 
 
 SLICES = {
-    "a gap": ([(0, 1), (2, 1)], "have 2 numbers"),
-    "an overlap": ([(0, 2), (1, 1)], "two slices of t overlap"),
+    "a gap": [(0, 1), (2, 1)],
+    "an overlap": [(0, 2), (1, 1)],
+    "both": [(0, 2), (1, 2)],
 }
 
 
 @pytest.mark.parametrize("case", SLICES)
 def test_slices_that_do_not_tile_are_refused(tmp_path: Path, case: str):
-    extents, message = SLICES[case]
+    extents = SLICES[case]
     whole, table = b"\x08\x01\x12\x04\x12\x02\x08\x03", {b"": HEADER}
     for place, (start, length) in enumerate(extents):
         extent = (b"\x08" + bytes([start]) if start else b"") + b"\x10" + bytes([length])
@@ -185,9 +187,29 @@ def test_slices_that_do_not_tile_are_refused(tmp_path: Path, case: str):
         size = b"\x28" + bytes([4 * length])
         table[key] = entry(shape=(b"\x08" + bytes([length]),), offset=b"\x20" + bytes([4 * 2 * place]), size=size)
     (tmp_path / "a.index").write_bytes(_table(dict(sorted({**table, b"t": whole}.items()))))
-    (tmp_path / "a.data-00000-of-00001").write_bytes(bytes(16))
-    with pytest.raises(CheckpointError, match=message):
+    (tmp_path / "a.data-00000-of-00001").write_bytes(bytes(20))
+    with pytest.raises(CheckpointError, match="the slices of t overlap or leave a gap"):
         open_tensor_bundle(tmp_path / "a")
+
+
+def boxes(axes: int) -> st.SearchStrategy[list[tuple[tuple[int, ...], tuple[int, ...]]]]:
+    spans = st.tuples(st.integers(0, 2), st.integers(1, 3)).filter(lambda span: sum(span) <= 3)
+    one = st.tuples(*[spans] * axes).map(lambda box: tuple(zip(*box, strict=True)))
+    return st.lists(one, min_size=1, max_size=5)
+
+
+@given(st.one_of(boxes(1), boxes(2)))
+@example([((0, 0), (2, 1)), ((2, 0), (1, 2)), ((1, 2), (2, 1)), ((0, 1), (1, 2)), ((1, 1), (1, 1))])  # a pinwheel
+def test_slices_are_taken_exactly_if_each_place_is_in_one(parts: list[tuple[tuple[int, ...], tuple[int, ...]]]):
+    shape = (3,) * len(parts[0][0])
+    covered = np.zeros(shape, int)
+    for starts, lengths in parts:
+        covered[tuple(slice(start, start + length) for start, length in zip(starts, lengths, strict=True))] += 1
+    if (covered == 1).all():
+        _check_tiles("t", shape, parts, CheckpointError)
+    else:
+        with pytest.raises(CheckpointError, match="overlap or leave a gap"):
+            _check_tiles("t", shape, parts, CheckpointError)
 
 
 def test_a_shard_that_is_not_there_is_named(bundle: Path):

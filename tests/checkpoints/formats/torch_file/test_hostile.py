@@ -8,7 +8,8 @@ from hostile_pickles import CUT_PICKLES, FLOODS, PICKLES
 from limited_child import needs_linux, outcomes
 from record_torch_files import FOLDER
 
-from minibert.checkpoints.formats.torch_file import open_torch_file, reader
+from minibert.checkpoints.formats import opening
+from minibert.checkpoints.formats.torch_file import open_torch_file
 from minibert.errors import CheckpointError
 
 
@@ -71,7 +72,7 @@ def test_what_torch_saved_from_something_else_is_refused_by_name(kind: str):
 
 def test_a_file_beyond_the_budget_is_refused_before_it_is_read(tmp_path: Path):
     (tmp_path / "sparse").write_bytes(zipped(ENTRIES))
-    os.truncate(tmp_path / "sparse", reader.MAX_FILE_BYTES + 1)
+    os.truncate(tmp_path / "sparse", opening.MAX_FILE_BYTES + 1)
     with pytest.raises(CheckpointError, match="at most"):
         open_torch_file(tmp_path / "sparse")
 
