@@ -214,7 +214,7 @@ def test_a_link_keeps_pointing_at_the_file_that_is_written(minilm_folder, tmp_pa
 
 def test_verify_suggests_the_name_that_was_meant(capsys):
     assert main(["verify", "minilm-l7"]) == 2
-    assert "did you mean minilm-l6?" in capsys.readouterr().err
+    assert "did you mean minilm-l6" in capsys.readouterr().err
 
 
 def test_verify_says_when_the_weights_are_gone(minilm_folder, tmp_path, monkeypatch, capsys):

@@ -189,7 +189,7 @@ def test_an_output_that_cannot_be_written_is_refused(folder: Path, tmp_path: Pat
 
 
 def test_a_checkpoint_that_is_none_is_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert "did you mean minilm-l6?" in refusal(capsys, "minilm-l7", "a", "--output", str(tmp_path / "t"))
+    assert "did you mean minilm-l6" in refusal(capsys, "minilm-l7", "a", "--output", str(tmp_path / "t"))
     (folder / "vocab.txt").unlink()
     assert "vocab.txt" in refusal(capsys, str(folder), "a", "--output", str(tmp_path / "t"))
     (folder / "model.safetensors").write_bytes(b"no")

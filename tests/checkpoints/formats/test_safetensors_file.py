@@ -293,7 +293,7 @@ def test_the_small_file_cut_at_any_byte_is_an_error(folder: Path):
             pytest.fail(f"cut to {length} bytes")
 
 
-@pytest.mark.parametrize("mask", [0x01, 0x02, 0x08, 0x20, 0x80, 0xFF])
+@pytest.mark.parametrize("mask", [0x01, 0x20, 0xFF])
 def test_with_any_byte_flipped_the_small_file_is_an_error_or_what_the_library_reads(folder: Path, mask: int):
     problems = {index: disagreement(flipped(SMALL, index, mask), folder / "flipped") for index in range(len(SMALL))}
     assert {index: problem for index, problem in problems.items() if problem} == {}
