@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from fetched_folders import contents, leftovers
 
 from minibert.checkpoints import download as download_module
 from minibert.checkpoints import package_index
@@ -90,16 +91,6 @@ def put_by_hand(tmp_path: Path) -> Path:
     return folder
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
-
-
-def leftovers(tmp_path: Path) -> list[str]:
-    """What lies in the folder of checkpoints besides the empty lock file."""
-    folder = tmp_path / "home" / "checkpoints"
-    return sorted(path.name for path in folder.iterdir() if path.name != ".tiny.lock") if folder.is_dir() else []
-
-
 def test_force_fetches_again(index: Index, tmp_path: Path) -> None:
     put_by_hand(tmp_path)
     assert not fetch("tiny", force=True).already_here
@@ -126,7 +117,7 @@ def test_a_damaged_checkpoint_is_reported_and_replaced(index: Index, tmp_path: P
             file.mkdir()
     result = fetch("tiny")
     assert "vocab.txt" in result.notes[0]
-    assert contents(result.folder) == FILES
+    assert contents(result.folder, FILES) == FILES
     assert leftovers(tmp_path) == ["tiny"]
 
 
@@ -176,7 +167,7 @@ def test_a_disk_that_fails_at_the_end_leaves_nothing_and_the_next_fetch_works(
         with pytest.raises(FetchError, match=r"no room for the checkpoint tiny .*No space left on device"):
             fetch("tiny")
     assert leftovers(tmp_path) == []
-    assert contents(fetch("tiny").folder) == FILES
+    assert contents(fetch("tiny").folder, FILES) == FILES
 
 
 def test_the_old_checkpoint_comes_back_where_the_new_one_cannot_be_put(
@@ -193,7 +184,7 @@ def test_the_old_checkpoint_comes_back_where_the_new_one_cannot_be_put(
     monkeypatch.setattr(os, "rename", fail_for_the_new_one)
     with pytest.raises(FetchError, match="could not be written"):
         fetch("tiny", force=True)
-    assert contents(folder) == FILES
+    assert contents(folder, FILES) == FILES
 
 
 def test_a_home_that_cannot_be_written_is_an_error(index: Index, tmp_path: Path) -> None:
@@ -234,4 +225,4 @@ def test_a_faster_fetch_that_left_damaged_files_is_replaced(
         return index.bring(source, work)
 
     monkeypatch.setattr(package_index, "_run_pip", be_overtaken)
-    assert contents(fetch("tiny").folder) == FILES
+    assert contents(fetch("tiny").folder, FILES) == FILES

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+from fetched_folders import contents, leftovers
 from huggingface_hub import constants
 
 from minibert.checkpoints import registry as registry_module
@@ -166,19 +167,9 @@ def use_registry(
     monkeypatch.setattr(registry_module, "weights_folder", lambda: folder)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
-
-
-def leftovers(tmp_path: Path) -> list[str]:
-    """What lies in the folder of checkpoints besides the empty lock file."""
-    folder = tmp_path / "home" / "checkpoints"
-    return sorted(path.name for path in folder.iterdir() if path.name != ".tiny.lock")
-
-
 def test_a_checkpoint_arrives_whole(hub: Hub, tmp_path: Path) -> None:
     result = fetch("tiny")
-    assert contents(result.folder) == FILES
+    assert contents(result.folder, FILES) == FILES
     assert sorted(path.name for path in result.folder.iterdir()) == sorted([*FILES, "fetched.json"])
     assert leftovers(tmp_path) == ["tiny"]
     assert result.notes == ()
@@ -234,7 +225,7 @@ def test_a_broken_off_answer_ends_as_the_right_file_or_an_error(
     except FetchError:
         assert leftovers(tmp_path) == []
     else:
-        assert contents(folder) == FILES
+        assert contents(folder, FILES) == FILES
 
 
 def test_wrong_bytes_of_the_right_length_are_refused(hub: Hub, tmp_path: Path) -> None:
@@ -260,7 +251,7 @@ def test_a_file_without_a_known_hash_that_changes_later_is_fetched_again(
     (folder / "vocab.txt").write_bytes(b"[PAD]\n[UNK]\nbird\n")
     result = fetch("tiny")
     assert "vocab.txt is not the file that was fetched" in result.notes[0]
-    assert contents(folder) == FILES
+    assert contents(folder, FILES) == FILES
 
 
 def test_a_checkpoint_without_its_record_is_fetched_again(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +316,7 @@ def test_without_a_chosen_endpoint_the_library_knows_it(hub: Hub, monkeypatch: p
     monkeypatch.setattr(constants, "ENDPOINT", hub.address)
     template = hub.address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    assert contents(fetch("tiny").folder) == FILES
+    assert contents(fetch("tiny").folder, FILES) == FILES
 
 
 def test_a_missing_huggingface_hub_is_named_with_its_extra(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

