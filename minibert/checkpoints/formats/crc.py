@@ -49,7 +49,7 @@ ONES = 0xFFFFFFFF
 _MEMORY = threading.local()
 
 SIDE = 64
-"""Words in a row of the square in which the last of a message is divided: all that no row above is left of fits in it."""
+"""The end of a message is divided in a square of so many rows of so many words; what the shortest fold leaves fits in it."""
 
 
 def crc32(data: bytes | memoryview | np.ndarray, value: int = 0) -> int:

@@ -15,7 +15,7 @@ FOOTER = 48
 TRAILER = 5
 
 MAX_KEY_BYTES = 16_000_000
-"""Of one block, in full: a key may take over all of the one before, so that a small block holds enormous keys."""
+"""In full: a key may take over all of the one before, so that a small block holds enormous keys."""
 
 
 def masked(checksum: int) -> int:
@@ -38,7 +38,7 @@ def read_table(data: bytes, refuse: Refuse) -> dict[bytes, bytes]:
     offset, size, _ = _handle(data[-FOOTER:-8], begin, refuse)
     entries: dict[bytes, bytes] = {}
     last: bytes | None = None
-    read = 0
+    read = keys = 0
     for _, handle in _entries(_block(data, offset, size, refuse), refuse):
         offset, size, _ = _handle(handle, 0, refuse)
         read += size
@@ -49,6 +49,9 @@ def read_table(data: bytes, refuse: Refuse) -> dict[bytes, bytes]:
                 raise refuse("its keys are not in order")
             entries[key] = value
             last = key
+            keys += len(key)
+            if keys > MAX_KEY_BYTES:
+                raise refuse(f"its keys take more than {MAX_KEY_BYTES:,} bytes")
     return entries
 
 

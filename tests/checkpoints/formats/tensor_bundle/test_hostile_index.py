@@ -114,6 +114,10 @@ def test_keys_that_each_take_up_the_one_before_take_little_memory(tmp_path: Path
     growing = (item(b"a", b"", shared=length) for length in range(25_000))
     path = written(tmp_path, index_of(block(ITEMS[0], *growing)))
     assert outcomes([path], opener=OPENER) == {str(path): "refused"}
+    # Each block for itself is within the limit.
+    blocks = [block(*(item(bytes([97 + number]), b"", shared=length) for length in range(5_000))) for number in range(20)]
+    path = written(tmp_path, index_of(block(ITEMS[0]), *blocks))
+    assert outcomes([path], opener=OPENER) == {str(path): "refused"}
 
 
 @needs_linux
