@@ -5,8 +5,11 @@
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+from minibert.errors import named
+from minibert.printable import counted
 
 _OLD_LAYER_NORM = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
 _LAYER = re.compile(r"\.layer_(?=\d+\.)")
@@ -98,6 +101,14 @@ def _to_flax(name: str, has_heads: bool) -> str:
 TORCH = Dialect("Hugging Face", _torch, lambda name: True, _to_torch)
 GOOGLE = Dialect("Google", _google, _is_no_kernel, _to_google)
 FLAX = Dialect("Flax", _flax, _is_no_kernel, _to_flax)
+
+
+def in_few_words(names: Iterable[str]) -> list[str]:
+    """What is no parameter, to be told: of the slots of an optimiser, of which there are two for each, only how many."""
+    names = list(names)
+    slots = {name for name in names if is_of_an_optimiser(name) and "/" in name}
+    others = [named(name) for name in names if name not in slots]
+    return [f"{counted(len(slots), 'tensor')} of an optimiser", *others] if slots else others
 
 
 def is_of_an_optimiser(name: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from minibert.checkpoints.formats.safetensors_file import MAX_HEADER_BYTES
 from minibert.checkpoints.registry import Entry, File
 from minibert.checkpoints.tensors import open_checkpoint
-from minibert.errors import FetchError
+from minibert.errors import FetchError, shown
 from minibert.strict_json import parse_json_object, read_json_object, read_regular_file
 
 # What was fetched, beside the files themselves: the only witness later on for a file whose hash no registry knows.
@@ -40,6 +40,8 @@ class Verdict:
     size: int
     text: str
     suspect: bool = False
+    verified: bool = False
+    """Whether it has the sha256 that the registry has for it."""
 
 
 def check_new(folder: Path, entry: Entry, stated: Mapping[str, str]) -> tuple[Verdict, ...]:
@@ -47,7 +49,25 @@ def check_new(folder: Path, entry: Entry, stated: Mapping[str, str]) -> tuple[Ve
 
     `stated` holds the sha256 that the server itself gave for a file, which counts where the registry confirms none.
     """
-    return tuple(_judge_new(folder / file.name, file, stated.get(file.name)) for file in entry.files)
+    verdicts = tuple(_judge_new(folder / file.name, file, stated.get(file.name)) for file in entry.files)
+    _check_sizes(folder, entry)
+    return verdicts
+
+
+def _check_sizes(folder: Path, entry: Entry) -> None:
+    """FetchError where a source whose name says how large the model is sent the configuration of another one."""
+    source = getattr(entry.source, "path", "") or getattr(entry.source, "repository", "")
+    said = re.search(r"_L-(\d+)_H-(\d+)_A-(\d+)", source)
+    path = next((folder / file.name for file in entry.files if file.name in ("bert_config.json", "config.json")), None)
+    if said is None or path is None:
+        return
+    values = read_json_object(path, error=FetchError)
+    for key, expected in zip(("num_hidden_layers", "hidden_size", "num_attention_heads"), said.groups(), strict=True):
+        if values.get(key) != int(expected):
+            raise FetchError(
+                f"{source} sent a {path.name} with {key} = {shown(values.get(key))}, where its name says {expected}: another "
+                "checkpoint; check the mirror that it came from"
+            )
 
 
 def check_again(folder: Path, entry: Entry) -> tuple[Verdict, ...]:
@@ -149,7 +169,7 @@ def _judge(path: Path, file: File) -> Verdict:
     sha256 = sha256_of(path)
     if file.sha256 == sha256:
         text = "sha256 as registered" if file.confirmed else "sha256 as registered, from one public source"
-        return Verdict(file.name, sha256, size, text)
+        return Verdict(file.name, sha256, size, text, verified=True)
     if file.confirmed:
         raise FetchError(f"{path} has sha256 {sha256}, the registry expects {file.sha256}")
     if file.sha256 is not None:

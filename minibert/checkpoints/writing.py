@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoints.dialects import FLAX, GOOGLE, TORCH
+from minibert.checkpoints.formats.copying import check_range
 from minibert.checkpoints.formats.flax_msgpack import write_flax_msgpack
 from minibert.checkpoints.formats.safetensors_writer import write_sharded_safetensors
 from minibert.checkpoints.formats.stored_tensor import STORED_DTYPES
 from minibert.checkpoints.formats.tensor_bundle import write_tensor_bundle
 from minibert.checkpoints.formats.tensor_sources import TensorSource
-from minibert.checkpoints.loading import configuration_of, parameters_of, read_blueprint
+from minibert.checkpoints.loading import parameters_of, read_blueprint
 from minibert.checkpoints.names import HF_BUFFERS, SECOND_COPIES, WORD_TABLE, table_for
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.tensors import FLAX_FILE, StoredTensors
@@ -100,7 +101,7 @@ def convert(
         for name, found in stored.canonical.items()
         if name not in HF_BUFFERS and name not in copies
     }
-    known = _known_values(path, stored)
+    known = _known_values(folder_of(path), sources)
     with _new_folder(folder, to, dtype, max_shard_bytes) as work:
         _write_tensors(work, sources, to, dtype, max_shard_bytes, has_heads=bool(blueprint.match.heads))
         stored_dtype = sources[WORD_TABLE].source.dtype.name
@@ -152,10 +153,11 @@ class _Turned:
         values = self.source.read()
         try:
             with np.errstate(over="raise"):
-                values = values.astype(self.dtype, copy=False)
+                narrowed = values.astype(self.dtype, copy=False)
+            check_range(values, narrowed)
         except FloatingPointError:
             raise CheckpointError(f"{self.name} has values too large for {self.dtype.name}; save it in a wider dtype") from None
-        return values.T if self.turn else values
+        return narrowed.T if self.turn else narrowed
 
 
 def _write_tensors(
@@ -195,24 +197,34 @@ def _copies(stored: StoredTensors) -> list[str]:
 def _write_config(
     work: Path, config: BertConfig, known: Mapping[str, Any], to: str, dtype: str, architectures: list[str]
 ) -> None:
-    """Google's file where it can say which activation is meant, else Hugging Face's: in Google's, gelu is the tanh form."""
-    name, values = "config.json", {**known, **config.to_hf(), "architectures": architectures, "dtype": dtype}
+    """Hugging Face's file, and beside Google's weights Google's too where it can name the activation: gelu is tanh there."""
+    files = {"config.json": {**known, **config.to_hf(), "architectures": architectures, "dtype": dtype}}
     if to == "tensorflow":
         with contextlib.suppress(ConfigError):
-            name, values = "bert_config.json", config.to_google()
-    (work / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            files["bert_config.json"] = config.to_google()
+    for name, values in files.items():
+        (work / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _known_values(path: Path, stored: StoredTensors) -> dict[str, Any]:
-    """What a Hugging Face configuration says besides what minibert knows, such as the names of labels."""
-    place = configuration_of(path, stored)
-    file = place / "config.json" if place.is_dir() else place
-    return read_json_object(file, error=CheckpointError) if file.name == "config.json" and file.exists() else {}
+def _known_values(folder: Path, sources: Mapping[str, _Stored]) -> dict[str, Any]:
+    """What a Hugging Face configuration says besides what minibert knows, such as labels; else what a head says of them."""
+    file = folder / "config.json"
+    known = read_json_object(file, error=CheckpointError) if file.exists() else {}
+    head = sources.get("classifier.weight")
+    if head is not None and not known.keys() & {"id2label", "num_labels"}:
+        labels = [f"LABEL_{label}" for label in range(head.source.shape[0 if head.is_transposed else -1])]
+        known["id2label"] = {str(number): label for number, label in enumerate(labels)}
+        known["label2id"] = {label: number for number, label in enumerate(labels)}
+    return known
 
 
 def _architectures(known: Mapping[str, Any], sources: Mapping[str, _Stored]) -> list[str]:
     if known.get("architectures"):
         return list(known["architectures"])
+    if "classifier.weight" in sources:
+        return ["BertForSequenceClassification" if "pooler.dense.weight" in sources else "BertForTokenClassification"]
+    if "qa_outputs.weight" in sources:
+        return ["BertForQuestionAnswering"]
     masked, pairs = "cls.predictions.bias" in sources, "cls.seq_relationship.weight" in sources
     return ["BertForPreTraining" if masked and pairs else "BertForMaskedLM" if masked else "BertModel"]
 

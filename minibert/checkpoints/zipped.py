@@ -23,6 +23,8 @@ WANTED = (
     "bert_model.ckpt.index",
     "bert_model.ckpt.data-?????-of-?????",
     "model.safetensors",
+    "pytorch_model.bin",
+    "flax_model.msgpack",
 )
 """Nothing else is taken out, and everything lands beside each other."""
 

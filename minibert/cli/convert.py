@@ -5,6 +5,7 @@ import re
 import sys
 from typing import Any
 
+from minibert.checkpoints.dialects import in_few_words
 from minibert.checkpoints.writing import FORMATS, SHARD_BYTES, convert
 from minibert.cli.console import console
 from minibert.config import DTYPES
@@ -42,6 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
     written = convert(arguments.name, arguments.folder, to=arguments.to, dtype=arguments.dtype, max_shard_bytes=shard_bytes)
     for path in written.files:
         console().print(f"{path}  {path.stat().st_size:,} bytes", markup=False, soft_wrap=True)
-    for what in written.left_out:
+    for what in in_few_words(written.left_out):
         print(f"left out: {what}", file=sys.stderr)
     return 0

@@ -9,6 +9,7 @@ from typing import Any
 from minibert.checkpoints.download import FetchResult, Progress, fetch
 from minibert.checkpoints.registry import Entry, checkpoint_folder, lookup, registry
 from minibert.cli.console import console
+from minibert.printable import counted
 
 DEFAULT_NAME = "minilm-l6"
 
@@ -57,8 +58,10 @@ def _print_result(entry: Entry, result: FetchResult) -> None:
     for verdict in result.verdicts:
         mark = "warning: " if verdict.suspect else ""
         print(f"  {verdict.name}: {mark}{verdict.text}", file=sys.stderr if verdict.suspect else sys.stdout)
-    said = "already here, verified" if result.already_here else "fetched and verified"
-    print(f"{entry.name}: {said}, {len(result.verdicts)} files in {result.folder}")
+    verified, number = sum(verdict.verified for verdict in result.verdicts), len(result.verdicts)
+    how = "verified" if verified == number else f"{verified} of {number} verified by a registered hash"
+    said = "already here" if result.already_here else "fetched"
+    print(f"{entry.name}: {said}, {how}, {counted(number, 'file')} in {result.folder}")
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 import argparse
 import math
-from collections.abc import Iterable
 from typing import Any
 
-from minibert.checkpoints.dialects import GOOGLE, is_of_an_optimiser
+from minibert.checkpoints.dialects import GOOGLE, in_few_words
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.survey import Survey, survey
 from minibert.checkpoints.tensors import StoredTensors
@@ -40,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the headers and print."""
     path = resolve(arguments.name)
     found = survey(path)
-    _print_facts(str(path), found)
+    _print_facts(arguments.name, found)
     _print_parts(found)
     broken = _print_tensors(found.stored) if arguments.tensors else 0
     if found.reason is not None:
@@ -59,7 +58,7 @@ def _print_facts(path: str, found: Survey) -> None:
     config, stored = found.config, found.stored
     size = sum(file.stat().st_size for file in stored.files)
     facts = {
-        "checkpoint": path,
+        "checkpoint": named(path),
         "format": f"{stored.format}, {counted(len(stored.files), 'file')}, {size / 1e6:,.1f} MB",
         "names": f"as {stored.dialect.name} spells them",
         "stored dtype": ", ".join(sorted({tensor.dtype.name for tensor in stored.tensors.values()})),
@@ -79,18 +78,11 @@ def _print_facts(path: str, found: Survey) -> None:
         }
     heads = sorted(set(found.match.heads.values()))
     facts["heads"] = ", ".join(f"{head} head" for head in heads) or "none"
-    facts["left aside"] = ", ".join([*found.match.buffers, *_left_out(stored.left_out)]) or "nothing"
+    facts["left aside"] = ", ".join([*found.match.buffers, *in_few_words(stored.left_out)]) or "nothing"
     table = Table(show_header=False)
     for name, value in facts.items():
         table.add_row(name, Text(value))
     console().print(table)
-
-
-def _left_out(names: Iterable[str]) -> list[str]:
-    """What is no parameter, in a few words: of the slots of an optimiser there are two for each."""
-    slots = [name for name in names if is_of_an_optimiser(name) and "/" in name]
-    others = [named(name) for name in names if name not in set(slots)]
-    return ([f"{counted(len(slots), 'tensor')} of an optimiser"] if slots else []) + others
 
 
 def _print_parts(found: Survey) -> None:
@@ -114,10 +106,13 @@ def _print_tensors(stored: StoredTensors) -> int:
 
     from minibert.verification.doctor.tensor_statistics import statistics_of
 
-    table = Table("tensor", "dtype", "shape")
+    table = Table()
+    table.add_column("tensor", overflow="fold")
+    table.add_column("dtype")
+    table.add_column("shape")
     for title in ("mean", "deviation", "largest"):
         table.add_column(title, justify="right")
-    table.add_column("remark")
+    table.add_column("remark", overflow="fold")
     broken = 0
     for name, tensor in stored.tensors.items():
         # Text: brackets in a name are no colours.
@@ -138,5 +133,5 @@ def _print_tensors(stored: StoredTensors) -> int:
         elif found.count and found.is_constant:
             remark = f"every value is {found.smallest:g}"
         table.add_row(*row, f"{found.mean:.3g}", f"{found.deviation:.3g}", f"{found.magnitude:.3g}", remark)
-    console().print(table)
+    console(200).print(table)
     return broken

@@ -36,7 +36,7 @@ from minibert.verification import (
 )
 from minibert.verification.compare import reference_for
 from minibert.verification.published import PublishedReport, check_published, published_values
-from minibert.verification.reference import is_reference_file
+from minibert.verification.reference import is_reference_file, is_trace_path
 from minibert.verification.report import BUDGET, worst_of
 from minibert.verification.sample_texts import sample_batch
 from minibert.verification.sweep import precision_sweep
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sweep:
         return _sweep(arguments, against)
     with _on_device(arguments.device), jax.enable_x64(arguments.dtype == "float64" or jax.config.jax_enable_x64):  # type: ignore[attr-defined]
-        outcomes = _of_trace(arguments, against) if Path(arguments.subject).is_file() else _of_model(arguments, against)
+        outcomes = _of_trace(arguments, against) if _is_trace(arguments.subject) else _of_model(arguments, against)
     worst = worst_of([outcome.report for outcome in outcomes])
     worst = replace(worst, compared={"subject": arguments.subject, **worst.compared})
     parting = next((outcome for outcome in outcomes if not outcome.report.agrees), None)
@@ -180,8 +180,8 @@ def _sweep(arguments: argparse.Namespace, against: str | None) -> int:
             raise InputError(f"--{option} was given beside --sweep, which runs all; leave it out")
     if against is not None:
         raise InputError("a reference was given beside --sweep, which measures against the NumPy BERT; leave it out")
-    if Path(arguments.subject).is_file():
-        raise InputError(f"{arguments.subject} is a file, and --sweep runs a checkpoint; give a name or a folder")
+    if _is_trace(arguments.subject):
+        raise InputError(f"{arguments.subject} is a trace, and --sweep runs a checkpoint; give a name or a folder")
     folder = resolve(arguments.subject)
     sweep = precision_sweep(folder, _batch(folder, read_blueprint(folder).config, arguments.text))
     if arguments.output:
@@ -202,7 +202,7 @@ def _of_model(arguments: argparse.Namespace, against: str | None) -> list[Outcom
             _check_weights(folder, references)
             names = layer_output_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
             return [_against_stored(model, reference, names, folder) for reference in references]
-    if against is None or not Path(against).is_file():
+    if against is None or not _is_trace(against):
         true_folder = folder if against in (None, *IMPLEMENTATIONS) else _checkpoint(str(against))
         batch = _batch(folder, model.config, arguments.text)
         trace = record(model, batch)
@@ -231,7 +231,7 @@ def _of_trace(arguments: argparse.Namespace, against: str | None) -> list[Outcom
         if getattr(arguments, option) is not None:
             raise InputError(f"--{option} is for models that run here, and {arguments.subject} is a trace; leave it out")
     trace = Trace.read(arguments.subject)
-    is_file = against is not None and Path(against).is_file()
+    is_file = against is not None and _is_trace(against)
     is_named = is_file or against in (None, *IMPLEMENTATIONS)
     folder = _checkpoint_of(trace, arguments.subject) if is_named else _checkpoint(str(against))
     reference: Trace | Path = folder
@@ -252,6 +252,11 @@ def _checkpoint_of(trace: Trace, path: str) -> Path:
         )
         raise TraceError(f"{path} {named}; give the checkpoint: minibert verify {path} CHECKPOINT")
     return folder
+
+
+def _is_trace(given: str) -> bool:
+    """Whether it is the file of a trace or of a stored reference."""
+    return Path(given).is_file() and is_trace_path(Path(given))
 
 
 def _stored(subject: str) -> list[Reference]:
@@ -325,7 +330,7 @@ def _print(subject: str, report: Report, outcomes: list[Outcome], *, show_all: b
     console().print(Report(tuple(shown), report.missing, report.notes))
     if len(shown) < len(report.rows):
         print(f"{len(report.rows) - len(shown)} more intermediates are compared; --all shows them")
-    if Path(subject).is_file() and report.missing:
+    if _is_trace(subject) and report.missing:
         print(f"the trace lacks {counted(len(report.missing), 'intermediate')} of the model: {listed(report.missing)}")
     for note in report.notes:
         print(note)

@@ -1,6 +1,6 @@
 """A checkpoint's folder -> its vocabulary and tokenizer settings, from whichever of the published files are there.
 
-    vocab.txt                 the vocabulary                        the original's file
+    vocab.txt                 the vocabulary                        the original's file; TensorFlow Hub has it in assets/
     tokenizer.json            the vocabulary and settings           the `tokenizers` library's
     special_tokens_map.json   the special tokens                    older transformers'
     added_tokens.json         ids of tokens behind the vocabulary   older transformers'
@@ -41,15 +41,15 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
     own = checked_settings(overrides, "the tokenizer's keyword arguments")
     values: dict[str, Any] = {}
     whole_tokens: list[WholeToken] = []
-    has_lines = (folder / "vocab.txt").exists()
+    lines = next((path for path in (folder / "vocab.txt", folder / "assets" / "vocab.txt") if path.exists()), None)
     if (folder / "tokenizer.json").exists():
         vocabulary, found, tokens = read_tokenizer_json(folder / "tokenizer.json")
-        if has_lines:
-            _check_same_tokens(read_tokens(folder / "vocab.txt"), vocabulary, folder)
+        if lines is not None:
+            _check_same_tokens(read_tokens(lines), vocabulary, folder)
         values |= found
         whole_tokens += tokens
-    elif has_lines:
-        vocabulary = read_vocabulary(folder / "vocab.txt")
+    elif lines is not None:
+        vocabulary = read_vocabulary(lines)
     else:
         raise TokenizerError(f"{folder} has neither vocab.txt nor tokenizer.json; expected one of them beside the weights")
     for name, read in (

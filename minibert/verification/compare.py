@@ -25,7 +25,7 @@ from minibert.verification.measures import (
     ulp_distances,
 )
 from minibert.verification.oracle import Model, computed_reference, oracle_of
-from minibert.verification.reference import Reference, is_reference_file
+from minibert.verification.reference import Reference, is_reference_file, is_trace_path
 from minibert.verification.report import Report, Row
 from minibert.verification.trace import Trace
 from minibert.verification.trace_file import checked_values
@@ -98,7 +98,7 @@ def reference_for(
         return reference
     if isinstance(reference, str | Path):
         path = Path(reference)
-        if path.is_file() or (path.suffix and not path.is_dir()):
+        if is_trace_path(path):
             if is_reference_file(path):
                 return Reference.read(path)
             reference = Trace.read(path)

@@ -16,10 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from minibert.checkpoints.formats.safetensors_file import open_safetensors
+from minibert.checkpoints.names import WORD_TABLE
 from minibert.checkpoints.registry import weights_folder
-from minibert.errors import TraceError
+from minibert.checkpoints.tensors import open_checkpoint
+from minibert.errors import CheckpointError, TraceError
 from minibert.strict_json import parse_json
 from minibert.verification.measures import real_positions
+
+CHECKPOINT_SUFFIXES = (".zip", ".bin", ".pt", ".pth", ".msgpack", ".index")
+"""No trace has such a name; a trace and a checkpoint may both be .safetensors."""
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -84,6 +89,18 @@ class Reference:
         inputs = {name: arrays[name] for name in INPUTS}
         floor = {name: arrays[f"floor.{name}"] for name in names}
         return cls(path, file.metadata, inputs, float32, truth, floor, arrays.get("positions"))
+
+
+def is_trace_path(path: Path) -> bool:
+    """Whether a path is one of a trace, or of a stored reference, and not of a checkpoint; a trace need not be there."""
+    if path.is_dir() or path.suffix in CHECKPOINT_SUFFIXES or Path(f"{path}.index").exists():
+        return False
+    if not path.is_file():
+        return bool(path.suffix)
+    try:
+        return WORD_TABLE not in open_checkpoint(path).canonical
+    except CheckpointError:
+        return True  # whose reader says what is wrong with it
 
 
 def is_reference_file(path: Path) -> bool:

@@ -63,7 +63,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         bucket, content = self.server, self.server.content
         asked = self.headers.get("Range", "")
         bucket.requests.append(asked)
-        if self.path != f"/{ZIP}" or bucket.fault == "404":
+        if not self.path.endswith(".zip") or bucket.fault == "404":
             self.send_error(404)
             return
         if bucket.fault == "500" or (bucket.fault == "500 once" and len(bucket.requests) == 1):
@@ -116,7 +116,9 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     server.server_close()
 
 
-def use_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, confirmed: bool = True, keeps_case: bool = False) -> None:
+def use_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, confirmed: bool = True, keeps_case: bool = False, path: str = ZIP
+) -> None:
     """Make a registry with the one name `tiny`, of a hub that cannot be reached and of a zip that can."""
     rows = ""
     for name, content in FILES.items():
@@ -134,7 +136,7 @@ def use_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, confirmed: 
         files = [ {{ name = "config.json" }}, {{ name = "model.safetensors" }} ]
 
         [tiny.original]
-        source = {{ kind = "zip", path = "{ZIP}" }}
+        source = {{ kind = "zip", path = "{path}" }}
         files = [ {rows} ]
         """,
         encoding="utf-8",
@@ -287,3 +289,10 @@ def test_a_server_that_cannot_be_reached_is_an_error(bucket: Bucket, monkeypatch
     monkeypatch.setenv("MINIBERT_GOOGLE_ENDPOINT", endpoint)
     with pytest.raises(FetchError, match=r"could not be fetched: .*MINIBERT_GOOGLE_ENDPOINT|is no address"):
         fetch("tiny", original=True)
+
+
+def test_the_configuration_of_another_model_is_refused(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_registry(tmp_path, monkeypatch, confirmed=False, path="2020_02_20/uncased_L-9_H-128_A-2.zip")
+    with pytest.raises(FetchError, match=r"sent a bert_config\.json with num_hidden_layers = 2, where its name says 9"):
+        fetch("tiny", original=True)
+    assert leftovers(tmp_path) == []

@@ -151,6 +151,29 @@ def test_inspect_lists_what_is_missing_and_what_is_unknown(tmp_path, capsys):
     assert "unexpected: surprise [24] is no parameter of this model" in shown
 
 
+def test_inspect_names_heads_without_a_configuration_too(tmp_path, capsys):
+    for name in ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"):
+        shutil.copy(GOLDENS / "transformers_folders" / "sharded" / name, tmp_path)
+    assert main(["inspect", str(tmp_path)]) == 1
+    output = capsys.readouterr().out
+    assert "masked LM head, next sentence head" in output
+    assert "It cannot be loaded" in output
+
+
+def test_inspect_tells_the_whole_name_of_a_corrupt_tensor(tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(GOLDENS / "tiny" / "gelu", tmp_path / "folder")
+    tensors = load_file(folder / "model.safetensors")
+    name = "encoder.layer.1.attention.output.LayerNorm.weight"
+    tensors[name][3] = np.nan
+    save_file(tensors, folder / "model.safetensors")
+    assert main(["inspect", str(folder), "--tensors"]) == 1
+    [row] = [line for line in capsys.readouterr().out.splitlines() if "NaN" in line]
+    assert name in row
+    monkeypatch.setenv("COLUMNS", "60")
+    main(["inspect", str(folder), "--tensors"])
+    assert "…" not in capsys.readouterr().out
+
+
 def test_inspect_finds_a_tensor_that_is_corrupt(tmp_path, capsys):
     folder = Path(shutil.copytree(GOLDENS / "tensor_bundles" / "google", tmp_path / "google"))
     data = folder / "bert_model.ckpt.data-00000-of-00001"

@@ -47,7 +47,7 @@ def test_a_checkpoint_that_is_here_is_verified_and_its_folder_named(tmp_path: Pa
     assert run("tiny") == 0
     output = capsys.readouterr().out
     assert "config.json: sha256 as registered" in output
-    assert f"tiny: already here, verified, 1 files in {tmp_path / 'home' / 'checkpoints' / 'tiny'}" in output
+    assert f"tiny: already here, verified, 1 file in {tmp_path / 'home' / 'checkpoints' / 'tiny'}" in output
 
 
 def test_the_list_shows_every_name_and_what_is_here(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,7 +78,7 @@ def test_warnings_go_to_standard_error(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert run("tiny", "--force") == 0
     captured = capsys.readouterr()
     assert captured.err == ("warning: nothing pins it\n  config.json: warning: sha256 differs\n")
-    assert captured.out == "tiny: fetched and verified, 1 files in folder\n"
+    assert captured.out == "tiny: fetched, 0 of 1 verified by a registered hash, 1 file in folder\n"
 
 
 def test_a_terminal_gets_a_bar_and_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -> None:

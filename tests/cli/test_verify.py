@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minibert
 from minibert import load, record
 from minibert.checkpoints.integrity import weights_sha256
 from minibert.checkpoints.registry import weights_folder
@@ -15,7 +16,8 @@ from minibert.cli.main import main
 from minibert.cli.verify import _known_as
 from minibert.verification import Reference, Trace, plant, record_numpy
 
-GELU = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
+GOLDENS = Path(__file__).parent.parent / "goldens"
+GELU = GOLDENS / "tiny" / "gelu"
 REFERENCE = GELU / "reference.safetensors"
 
 
@@ -223,7 +225,7 @@ def test_where_a_report_cannot_go_is_said_first(folder: str, arguments: list[str
 
 def test_a_trace_cannot_be_swept(trace: str, capsys):
     assert main(["verify", trace, "--sweep"]) == 2
-    assert "is a file, and --sweep runs a checkpoint" in capsys.readouterr().err
+    assert "is a trace, and --sweep runs a checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["batch", "one_token", "pair", "single", "unicode"])
@@ -303,3 +305,28 @@ def test_a_folder_with_the_weights_of_the_default_checkpoint_has_its_published_v
     shutil.copytree(minilm_folder, tmp_path / "copy")
     assert _known_as(str(tmp_path / "copy"), tmp_path / "copy") == "minilm-l6"
     assert _known_as("minilm-l6", minilm_folder) == "minilm-l6"
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pytorch", "flax", "prefix", "index", "zip"])
+def test_a_file_of_weights_a_prefix_and_a_zip_are_checkpoints_too(kind: str, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("MINIBERT_HOME", str(tmp_path / "home"))
+    sources = {
+        "safetensors": "transformers_folders/model",
+        "pytorch": "transformers_folders/torch_zip",
+        "flax": "transformers_folders/model",
+    }
+    folder = tmp_path / "folder"
+    source = GOLDENS / sources.get(kind, "tensor_bundles/google")
+    if kind == "flax":
+        minibert.convert(source, folder, to="flax")
+    else:
+        shutil.copytree(source, folder)
+    words = [f"w{place}" for place in range(minibert.load(folder).config.vocab_size - 5)]
+    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
+    names = {"safetensors": "model.safetensors", "pytorch": "pytorch_model.bin", "flax": "flax_model.msgpack"}
+    subject = str(folder / (names | {"prefix": "bert_model.ckpt", "index": "bert_model.ckpt.index"}).get(kind, ""))
+    if kind == "zip":
+        subject = shutil.make_archive(str(tmp_path / "google"), "zip", folder)
+    assert main(["verify", subject]) == 0
+    assert "agrees: " in capsys.readouterr().out
+    assert main(["verify", str(folder), subject]) == 0

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor
+from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor, new_array
 from minibert.errors import CheckpointError
 
 ALIGNMENT = 64
@@ -28,7 +29,9 @@ def copied(tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any] | None = No
     """
     dtypes = {name: tensor.dtype if dtype is None else dtype for name, tensor in tensors.items()}
     sizes = {name: int(np.prod(tensor.shape, dtype=object)) * dtypes[name].itemsize for name, tensor in tensors.items()}
-    memory = np.empty(sum(size + -size % ALIGNMENT for size in sizes.values()) + ALIGNMENT, np.uint8)
+    path = next((tensor.path for tensor in tensors.values()), Path())
+    whole = sum(size + -size % ALIGNMENT for size in sizes.values()) + ALIGNMENT
+    memory = new_array(path, (whole,), np.dtype(np.uint8))
     at = -memory.ctypes.data % ALIGNMENT
     arrays: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
@@ -39,14 +42,22 @@ def copied(tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any] | None = No
     return arrays
 
 
+def check_range(values: np.ndarray, narrowed: np.ndarray) -> None:
+    """FloatingPointError where numbers have become infinite, of which NumPy does not warn when they become bfloat16."""
+    if narrowed.dtype.name == "bfloat16" and np.isinf(narrowed).sum() > np.isinf(values).sum():
+        raise FloatingPointError("overflow")
+
+
 def copy_into(array: np.ndarray, tensor: StoredTensor, name: str) -> None:
     """Fill a contiguous array of the tensor's shape; CheckpointError as `copied` raises it."""
     if isinstance(tensor, MappedTensor) and tensor.is_plain and tensor.dtype == array.dtype:
         tensor.read_into(array)
         return
+    values = tensor.read()
     try:
         with np.errstate(over="raise"):
-            array[...] = tensor.read()
+            array[...] = values
+        check_range(values, array)
     except FloatingPointError:
         raise CheckpointError(
             f"{tensor.path}: {name} has values too large for param_dtype {array.dtype.name}; load it with a wider one"

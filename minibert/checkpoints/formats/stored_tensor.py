@@ -32,6 +32,15 @@ MAX_AXES = 32
 MAX_ELEMENTS = 1 << 60  # above it NumPy refuses even an array that a length of 0 makes empty
 
 
+def new_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Memory for what a file holds; CheckpointError where there is not as much."""
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError:
+        size = math.prod(shape) * dtype.itemsize
+        raise CheckpointError(f"{path} cannot be read: there are no {size:,} bytes of memory left") from None
+
+
 @runtime_checkable
 class StoredTensor(Protocol):
     """One tensor of a checkpoint: where it is, what it is, and its values when they are asked for."""
@@ -97,5 +106,5 @@ class MappedTensor:
         try:
             return np.memmap(self.path, self.dtype, mode="r", offset=self.offset, shape=shape).view(np.ndarray)
         except (OSError, ValueError) as problem:  # ValueError: the file is shorter by now
-            reason = getattr(problem, "strerror", None) or problem
-            raise CheckpointError(f"{self.path} cannot be read: {reason}; it may have changed since it was opened") from None
+            reason = getattr(problem, "strerror", None) or f"{problem}; it may have changed since it was opened"
+            raise CheckpointError(f"{self.path} cannot be read: {reason}") from None

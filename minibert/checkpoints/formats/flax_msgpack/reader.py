@@ -21,7 +21,14 @@ from minibert.checkpoints.formats.flax_msgpack.layout import (
     SCALAR_EXTENSION,
 )
 from minibert.checkpoints.formats.opening import opened
-from minibert.checkpoints.formats.stored_tensor import MAX_AXES, MAX_ELEMENTS, STORED_DTYPES, MappedTensor, StoredTensor
+from minibert.checkpoints.formats.stored_tensor import (
+    MAX_AXES,
+    MAX_ELEMENTS,
+    STORED_DTYPES,
+    MappedTensor,
+    StoredTensor,
+    new_array,
+)
 from minibert.errors import CheckpointError, shown
 
 
@@ -44,12 +51,7 @@ class ChunkedTensor:
 
     def read(self) -> np.ndarray:
         """The pieces put together in memory. Raises CheckpointError where memory does not hold them."""
-        try:
-            values = np.empty(math.prod(self.shape), self.dtype)
-        except MemoryError:
-            raise CheckpointError(
-                f"{self.path} has a tensor of shape {self.shape} and dtype {self.dtype.name}, which does not fit into memory"
-            ) from None
+        values = new_array(self.path, (math.prod(self.shape),), self.dtype)
         reached = 0
         for chunk in self.chunks:
             values[reached : reached + chunk.shape[0]] = chunk.read()

@@ -14,7 +14,7 @@ import numpy as np
 from minibert.checkpoints.formats.crc import crc32c
 from minibert.checkpoints.formats.file_checksum import FileChecksum
 from minibert.checkpoints.formats.opening import check_size
-from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor
+from minibert.checkpoints.formats.stored_tensor import MappedTensor, StoredTensor, new_array
 from minibert.checkpoints.formats.tensor_bundle.entries import Entry, entry_of, number_of_shards
 from minibert.checkpoints.formats.tensor_bundle.table import read_table, unmasked
 from minibert.errors import CheckpointError, named
@@ -25,6 +25,8 @@ MAX_INDEX_BYTES = 4_000_000
 """BERT-large's index takes 0.03 MB, with the slots of its optimiser 0.1 MB."""
 
 
+MAX_TENSORS = 20_000
+"""With their slices; BERT-large has 391, with the slots of its optimiser 1,200."""
 MAX_PARTITIONED_AXES = 2
 """TensorFlow's own partitioners cut along one."""
 
@@ -49,9 +51,11 @@ class SlicedTensor:
 
     def read(self) -> np.ndarray:
         """The tensor put together."""
-        whole = np.empty(self.shape, self.dtype)
+        whole = new_array(self.path, self.shape, self.dtype)
         for starts, part in self.parts:
-            whole[tuple(slice(start, start + length) for start, length in zip(starts, part.shape, strict=True))] = part.read()
+            values = new_array(part.path, part.shape, part.dtype)
+            part.read_into(values)
+            whole[tuple(slice(start, start + length) for start, length in zip(starts, part.shape, strict=True))] = values
         return whole
 
 
@@ -92,6 +96,8 @@ def open_tensor_bundle(prefix: Path) -> TensorBundle:
     if b"" not in table:
         raise refuse("it has no header")
     shards = _Shards(prefix, number_of_shards(table.pop(b""), refuse))
+    if len(table) > MAX_TENSORS:
+        raise refuse(f"it lists {len(table):,} tensors and slices; at most {MAX_TENSORS:,} are read")
     slices = {key: table.pop(key) for key in [key for key in table if key.startswith(b"\x00")]}
     entries: dict[str, Entry] = {}
     for key, value in table.items():

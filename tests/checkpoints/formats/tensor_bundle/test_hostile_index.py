@@ -9,8 +9,10 @@ from crafted_tables import HEADER, block, field, index_of, item, literal, tensor
 from limited_child import needs_linux, outcomes
 
 from minibert.checkpoints.formats.tensor_bundle import open_tensor_bundle
+from minibert.checkpoints.formats.tensor_bundle.bundle_reader import SlicedTensor
 from minibert.errors import CheckpointError
 
+BUNDLES = Path(__file__).parents[3] / "goldens" / "tensor_bundles"
 OPENER = "from minibert.checkpoints.formats.tensor_bundle import open_tensor_bundle as open_file"
 
 DATA = np.arange(2, dtype="<f4").tobytes()
@@ -141,3 +143,21 @@ def test_a_tensor_of_a_terabyte_of_nothing_is_refused(tmp_path: Path):
 def ordered(number: int) -> bytes:
     """A number below 8,192 as keys of slices have it."""
     return bytes([0x80 + number]) if number < 64 else (0xC000 + number).to_bytes(2, "big")
+
+
+def test_a_partitioned_tensor_that_memory_does_not_hold_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    tensors = open_tensor_bundle(BUNDLES / "partitioned.ckpt").tensors.values()
+    [tensor_, *_] = [tensor_ for tensor_ in tensors if isinstance(tensor_, SlicedTensor)]
+
+    def empty(*arguments: object) -> np.ndarray:
+        raise MemoryError
+
+    monkeypatch.setattr("minibert.checkpoints.formats.stored_tensor.np.empty", empty)
+    with pytest.raises(CheckpointError, match="bytes of memory left"):
+        tensor_.read()
+
+
+def test_more_tensors_than_any_model_has_are_refused(tmp_path: Path):
+    many = [item(f"{number:05}".encode(), tensor(0)) for number in range(20_001)]
+    with pytest.raises(CheckpointError, match="lists 20,001 tensors and slices"):
+        open_tensor_bundle(written(tmp_path, index_of(block(ITEMS[0], *many))).with_suffix(""))
