@@ -124,7 +124,7 @@ def test_keys_that_each_take_up_the_one_before_take_little_memory(tmp_path: Path
 
 @needs_linux
 def test_very_many_slices_take_little_time(tmp_path: Path):
-    count = 4_000
+    count = 2_000
     whole = tensor(count, slices=b"".join(field(7, field(1, field(1, place) + field(2, 1))) for place in range(count)))
     keys = [b"\0t\0\1\1\1" + ordered(place) + ordered(1) for place in range(count)]
     items = [item(key, tensor(1, offset=4 * place, data=bytes(4))) for place, key in enumerate(keys)]
