@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import minibert
 from minibert import load, record
 from minibert.checkpoints.integrity import weights_sha256
 from minibert.checkpoints.registry import weights_folder
 from minibert.cli.main import main
 from minibert.cli.verify import _known_as
 from minibert.verification import Reference, Trace, plant, record_numpy
+from minibert.verification.reference import is_trace_path
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 GELU = GOLDENS / "tiny" / "gelu"
@@ -307,26 +307,38 @@ def test_a_folder_with_the_weights_of_the_default_checkpoint_has_its_published_v
     assert _known_as("minilm-l6", minilm_folder) == "minilm-l6"
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "pytorch", "flax", "prefix", "index", "zip"])
-def test_a_file_of_weights_a_prefix_and_a_zip_are_checkpoints_too(kind: str, tmp_path: Path, monkeypatch, capsys):
-    monkeypatch.setenv("MINIBERT_HOME", str(tmp_path / "home"))
-    sources = {
-        "safetensors": "transformers_folders/model",
-        "pytorch": "transformers_folders/torch_zip",
-        "flax": "transformers_folders/model",
-    }
-    folder = tmp_path / "folder"
-    source = GOLDENS / sources.get(kind, "tensor_bundles/google")
-    if kind == "flax":
-        minibert.convert(source, folder, to="flax")
-    else:
-        shutil.copytree(source, folder)
-    words = [f"w{place}" for place in range(minibert.load(folder).config.vocab_size - 5)]
+@pytest.fixture
+def google(tmp_path: Path) -> Path:
+    """Google's checkpoint with a vocabulary."""
+    folder = Path(shutil.copytree(GOLDENS / "tensor_bundles" / "google", tmp_path / "google"))
+    words = [f"w{place}" for place in range(load(folder).config.vocab_size - 5)]
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]))
-    names = {"safetensors": "model.safetensors", "pytorch": "pytorch_model.bin", "flax": "flax_model.msgpack"}
-    subject = str(folder / (names | {"prefix": "bert_model.ckpt", "index": "bert_model.ckpt.index"}).get(kind, ""))
-    if kind == "zip":
-        subject = shutil.make_archive(str(tmp_path / "google"), "zip", folder)
-    assert main(["verify", subject]) == 0
+    return folder
+
+
+def test_a_zip_and_a_prefix_are_checkpoints_too(google: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("MINIBERT_HOME", str(tmp_path / "home"))
+    zipped = shutil.make_archive(str(tmp_path / "google"), "zip", google)
+    assert main(["verify", zipped, str(google / "bert_model.ckpt")]) == 0
     assert "agrees: " in capsys.readouterr().out
-    assert main(["verify", str(folder), subject]) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "is_trace"),
+    [
+        ("transformers_folders/model/model.safetensors", False),
+        ("transformers_folders/torch_zip/pytorch_model.bin", False),
+        ("flax_files/bert.msgpack", False),
+        ("tensor_bundles/google/bert_model.ckpt.index", False),
+        ("tensor_bundles/google/bert_model.ckpt", False),
+        ("tensor_bundles/google", False),
+        ("tiny/gelu/reference.safetensors", True),
+    ],
+)
+def test_weights_are_told_from_traces(path: str, is_trace: bool):
+    assert is_trace_path(GOLDENS / path) == is_trace
+
+
+def test_a_file_of_weights_is_verified(folder: str, capsys):
+    assert main(["verify", str(Path(folder) / "model.safetensors")]) == 0
+    assert "agrees: " in capsys.readouterr().out
