@@ -1,6 +1,6 @@
 """Times opening and loading a checkpoint of BERT-base's size in every format against the format's own library.
 
-    python benchmarks/loading.py [--rounds 7]
+    python benchmarks/loading.py [--rounds 7] [--new-processes]
 
 The weights are random and are written by this script into a temporary folder of about 2.2 GB. A round reads every format
 once with minibert (all tensors, copied into memory as `minibert.load` does it) and once with the library:
@@ -8,12 +8,15 @@ safetensors, torch.load (mapped, then cloned; from the zip and from the legacy s
 load_checkpoint where it is installed. It also makes a model of them, once by `minibert.load` and, where transformers reads
 the format, once by its `from_pretrained`; as this maps the file and reads a weight when it is used, the weights are cloned
 there too. What counts is the median of the rounds' ratios; the files are in the page cache.
+With --new-processes each reading is the first of a process of its own, as it mostly is in use: memory that an allocator keeps
+from the reading before is then of no help to anybody. Only the reading is timed there, not the imports.
 The peak of memory is that of a process of its own, above what its imports take, in units of the weights.
 """
 
 import argparse
 import importlib.util
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -22,7 +25,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import numpy as np
-from paired import in_turn, paired_ratio, processor
+from paired import in_turn, paired_ratio, processor, seconds
 
 import minibert
 from minibert.checkpoints.formats.copying import copied
@@ -84,7 +87,7 @@ def libraries(folders: dict[str, Path]) -> dict[str, Callable[[], object]]:
         "safetensors": lambda: safetensors.numpy.load_file(folders["safetensors"] / "model.safetensors"),
         "flax": lambda: flax.serialization.msgpack_restore((folders["flax"] / "flax_model.msgpack").read_bytes()),
     }
-    if "torch zip" in folders:
+    if "torch zip" in folders and importlib.util.find_spec("torch"):
         import torch
 
         def mapped(name: str, **options: bool) -> object:
@@ -123,6 +126,25 @@ def transformers_model(folder: Path) -> Callable[[], object] | None:
     return None
 
 
+def first_of_a_process(name: str, contender: str, parent: Path) -> float:
+    """The seconds that one reading takes in a new process."""
+    command = [sys.executable, __file__, "--read", name, contender, str(parent)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def in_processes(name: str, parent: Path, rounds: int) -> dict[str, list[float]]:
+    contenders = ("minibert", "library")
+    taken = [{each: first_of_a_process(name, each, parent) for each in random.sample(contenders, 2)} for _ in range(rounds)]
+    return {each: [one[each] for one in taken] for each in contenders}
+
+
+def read_once(name: str, contender: str, parent: Path) -> None:
+    if contender == "minibert":
+        print(seconds(lambda: copied(open_checkpoint(parent / name).tensors)))
+    else:
+        print(seconds(libraries({place.name: place for place in parent.iterdir()})[name]))
+
+
 def peak(folder: Path) -> float:
     result = subprocess.run([sys.executable, "-c", PEAK, str(folder)], capture_output=True, text=True, check=True)
     return float(result.stdout)
@@ -136,7 +158,13 @@ def installed(library: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="rounds that count (default: %(default)s)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--new-processes", action="store_true", help="time the first reading of new processes too")
+    parser.add_argument("--read", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.read:
+        read_once(arguments.read[0], arguments.read[1], Path(arguments.read[2]))
+        return
+    rounds = arguments.rounds
     print(f"{processor()}; {', '.join(installed(name) for name in ('jax', 'torch', 'safetensors', 'flax', 'tensorflow'))}")
     with tempfile.TemporaryDirectory() as temporary:
         folders = write_all(Path(temporary))
@@ -155,6 +183,9 @@ def main() -> None:
             ratios = f"tensors {paired_ratio(taken['tensors'], taken['library'])}"
             if peer:
                 ratios += f", model {paired_ratio(taken['model'], taken['transformers'])} of transformers'"
+            if arguments.new_processes:
+                first = in_processes(name, folder.parent, rounds)
+                ratios += f", in new processes {paired_ratio(first['minibert'], first['library'])}"
             print(f"{name:13} {ratios}; {memory}")
 
 

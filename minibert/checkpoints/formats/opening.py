@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from minibert.errors import CheckpointError, MinibertError
 
-MAX_FILE_BYTES = 1 << 34
-"""16 GB. BERT-large takes 1.3, with its optimiser's slots 4; a sparse file can claim to be of any size."""
+MAX_FILE_BYTES = 1 << 33
+"""8 GB. BERT-large takes 1.3, with its optimiser's slots 4; a sparse file can claim to be of any size."""
 
 
 def check_size(path: Path, size: int, error: type[MinibertError]) -> None:
