@@ -55,24 +55,23 @@ print(most() - before)
 def write_all(folder: Path) -> dict[str, Path]:
     config = minibert.BertConfig()
     shapes = {path: variable.get_value().shape for path, variable in parameters_of(Bert(config, rngs=None)).items()}
-    random = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     tensors = {}
     for row in table_for(config.num_hidden_layers, pooler=True):
         shape = shapes[row.ours][::-1] if row.transposed else shapes[row.ours]
-        tensors[row.hf] = random.standard_normal(shape, np.float32)
-    folders = {name: folder / name for name in ("safetensors", "torch zip", "torch stream")}
+        tensors[row.hf] = generator.standard_normal(shape, np.float32)
+    names = ("safetensors", *(("torch zip", "torch stream") if importlib.util.find_spec("torch") else ()))
+    folders = {name: folder / name for name in names}
     for each in folders.values():
         each.mkdir()
         (each / "config.json").write_text(json.dumps(config.to_hf()))
     write_safetensors(folders["safetensors"] / "model.safetensors", tensors, {"format": "pt"})
-    if importlib.util.find_spec("torch"):
+    if "torch zip" in folders:
         import torch
 
         state = {name: torch.from_numpy(values) for name, values in tensors.items()}
         torch.save(state, folders["torch zip"] / "pytorch_model.bin")
         torch.save(state, folders["torch stream"] / "pytorch_model.bin", _use_new_zipfile_serialization=False)
-    else:
-        del folders["torch zip"], folders["torch stream"]
     for name in ("tensorflow", "flax"):
         minibert.convert(folders["safetensors"], folder / name, to=name)
         folders[name] = folder / name
@@ -87,7 +86,7 @@ def libraries(folders: dict[str, Path]) -> dict[str, Callable[[], object]]:
         "safetensors": lambda: safetensors.numpy.load_file(folders["safetensors"] / "model.safetensors"),
         "flax": lambda: flax.serialization.msgpack_restore((folders["flax"] / "flax_model.msgpack").read_bytes()),
     }
-    if "torch zip" in folders and importlib.util.find_spec("torch"):
+    if "torch zip" in folders:
         import torch
 
         def mapped(name: str, **options: bool) -> object:
@@ -109,10 +108,7 @@ def libraries(folders: dict[str, Path]) -> dict[str, Callable[[], object]]:
 
 def transformers_model(folder: Path) -> Callable[[], object] | None:
     """How transformers makes a model of the folder, where it is installed and reads the format."""
-    if (
-        not any(importlib.util.find_spec(name) is None for name in ("torch", "transformers"))
-        and folder.name in READ_BY_TRANSFORMERS
-    ):
+    if folder.name in READ_BY_TRANSFORMERS and all(importlib.util.find_spec(name) for name in ("torch", "transformers")):
         import transformers
 
         transformers.logging.set_verbosity_error()

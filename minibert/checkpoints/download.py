@@ -54,14 +54,15 @@ def fetch(name: str, *, original: bool = False, progress: Progress | None = None
     entry = lookup(name)
     target = checkpoint_folder(entry)
     damage: FetchError | None = None
-    if original and entry.original is None:
+    wanted = entry.original if original else entry
+    if wanted is None:
         raise FetchError(
             f"the registry knows no other files of {entry.name} than those that `fetch` brings; leave --original out"
         )
     here = entry.edition_in(target) if os.path.lexists(target) and not force else None
-    if here is not None and original and here is not entry.original:
+    if here is not None and original and here is not wanted:
         raise FetchError(f"{target} holds the hub's files of {entry.name}; give --force to replace them by the original ones")
-    entry = here or (entry.original if original and entry.original else entry)
+    entry = here or wanted
     try:
         if here is not None:
             try:

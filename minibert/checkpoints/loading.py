@@ -74,9 +74,13 @@ class Blueprint(NamedTuple):
 
     config: BertConfig
     stored: StoredTensors
-    add_pooling_layer: bool
     shapes: dict[str, tuple[int, ...]]
     match: Match
+
+    @property
+    def add_pooling_layer(self) -> bool:
+        """Whether the model has a pooler."""
+        return "pooler.dense.kernel" in self.shapes
 
 
 def read_blueprint(path: Path, **overrides: Any) -> Blueprint:
@@ -86,7 +90,7 @@ def read_blueprint(path: Path, **overrides: Any) -> Blueprint:
     check_depth(config, stored)
     _check_dtype(config)
     shapes = shapes_of(config, stored)
-    return Blueprint(config, stored, has_pooler(stored), shapes, match_tensors(stored, shapes, config.num_hidden_layers))
+    return Blueprint(config, stored, shapes, match_tensors(stored, shapes, config.num_hidden_layers))
 
 
 def shapes_of(config: BertConfig, stored: StoredTensors) -> dict[str, tuple[int, ...]]:

@@ -93,12 +93,18 @@ def pair_tensors(
                 Problem("wrong dtype", f"{named(name)} is {tensor.dtype.name}, expected one of {', '.join(FLOATING)}")
             )
         parameters[row.ours] = (row, tensor)
-    heads = {name: HF_HEADS[canonical] for canonical, (name, _) in by_name.items() if canonical in HF_HEADS}
-    buffers = [name for canonical, (name, _) in by_name.items() if canonical in HF_BUFFERS]
+    heads, buffers = heads_and_buffers(stored)
     for name, tensor in by_name.values():
         if name not in heads and name not in buffers:
             problems.append(Problem("unexpected", f"{named(name)} {list(tensor.shape)} is no parameter of this model"))
     return Match(parameters, heads, buffers), problems
+
+
+def heads_and_buffers(stored: StoredTensors) -> tuple[dict[str, str], list[str]]:
+    """Which head each of its tensors belongs to, and the names of buffers: all told by their names alone."""
+    found = stored.canonical
+    heads = {found[name].name: head for name, head in HF_HEADS.items() if name in found}
+    return heads, [tensor.name for name, tensor in found.items() if name in HF_BUFFERS]
 
 
 def _stored_shape(row: Row, shapes: dict[str, tuple[int, ...]]) -> list[int]:

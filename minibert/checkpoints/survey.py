@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minibert.checkpoints.loading import configuration_of, shapes_of
-from minibert.checkpoints.matching import Match, Problem, check_depth, pair_tensors
-from minibert.checkpoints.names import HF_BUFFERS, HF_HEADS
+from minibert.checkpoints.matching import Match, Problem, check_depth, heads_and_buffers, pair_tensors
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
 from minibert.errors import CheckpointError, ConfigError
@@ -34,9 +33,7 @@ def survey(path: Path) -> Survey:
     Raises CheckpointError where there are no weights, or they cannot be read.
     """
     stored = open_checkpoint(path)
-    # Without a configuration too, heads are told by their names.
-    heads = {found.name: HF_HEADS[name] for name, found in stored.canonical.items() if name in HF_HEADS}
-    nothing = Match({}, heads, [found.name for name, found in stored.canonical.items() if name in HF_BUFFERS])
+    nothing = Match({}, *heads_and_buffers(stored))
     try:
         config = BertConfig.read(configuration_of(path, stored))
     except ConfigError as problem:

@@ -99,9 +99,9 @@ def open_checkpoint(path: Path) -> StoredTensors:
         )
     if path.name.endswith((".safetensors.index.json", ".bin.index.json")):
         return _open_shards(path)
-    if path.suffix not in _READERS:
-        raise CheckpointError(f"{path} has no suffix of a file of weights; known are {', '.join([*_READERS, SUFFIX])}")
-    return _READERS[path.suffix](path)
+    if path.suffix not in READERS:
+        raise CheckpointError(f"{path} has no suffix of a file of weights; known are {', '.join([*READERS, SUFFIX])}")
+    return READERS[path.suffix](path)
 
 
 def _open_folder(folder: Path) -> StoredTensors:
@@ -139,7 +139,7 @@ def _open_flax(path: Path) -> StoredTensors:
     return StoredTensors("Flax", [path], open_flax_msgpack(path), FLAX)
 
 
-_READERS: dict[str, Callable[[Path], StoredTensors]] = {
+READERS: dict[str, Callable[[Path], StoredTensors]] = {
     ".safetensors": _open_safetensors,
     ".bin": _open_torch,
     ".pt": _open_torch,
@@ -162,7 +162,7 @@ def _open_shards(index: Path) -> StoredTensors:
             )
         if shard not in shards:
             _check_link(index.parent / shard)
-            shards[shard] = _READERS[suffix](index.parent / shard)
+            shards[shard] = READERS[suffix](index.parent / shard)
         if name not in shards[shard].tensors:
             raise CheckpointError(f"{index} puts tensor {shown(name)} into {named(shard)}, which does not hold it")
         tensors[name] = shards[shard].tensors[name]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoints.dialects import FLAX, GOOGLE, TORCH
-from minibert.checkpoints.formats.copying import check_range
+from minibert.checkpoints.formats.copying import narrow
 from minibert.checkpoints.formats.flax_msgpack import write_flax_msgpack
 from minibert.checkpoints.formats.safetensors_writer import write_sharded_safetensors
 from minibert.checkpoints.formats.stored_tensor import STORED_DTYPES
@@ -151,13 +151,15 @@ class _Turned:
 
     def read(self) -> np.ndarray:
         values = self.source.read()
-        try:
-            with np.errstate(over="raise"):
-                narrowed = values.astype(self.dtype, copy=False)
-            check_range(values, narrowed)
-        except FloatingPointError:
-            raise CheckpointError(f"{self.name} has values too large for {self.dtype.name}; save it in a wider dtype") from None
-        return narrowed.T if self.turn else narrowed
+        if values.dtype != self.dtype:
+            wide, values = values, np.empty(values.shape, self.dtype)
+            try:
+                narrow(wide, values)
+            except FloatingPointError:
+                raise CheckpointError(
+                    f"{self.name} has values too large for {self.dtype.name}; save it in a wider dtype"
+                ) from None
+        return values.T if self.turn else values
 
 
 def _write_tensors(

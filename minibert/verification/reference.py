@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from minibert.checkpoints.formats.safetensors_file import open_safetensors
+from minibert.checkpoints.formats.tensor_bundle import SUFFIX
 from minibert.checkpoints.names import WORD_TABLE
 from minibert.checkpoints.registry import weights_folder
-from minibert.checkpoints.tensors import open_checkpoint
+from minibert.checkpoints.tensors import READERS, open_checkpoint
 from minibert.errors import CheckpointError, TraceError
 from minibert.strict_json import parse_json
 from minibert.verification.measures import real_positions
 
-CHECKPOINT_SUFFIXES = (".zip", ".bin", ".pt", ".pth", ".msgpack", ".index")
+CHECKPOINT_SUFFIXES = {".zip", SUFFIX, *READERS} - {".safetensors"}
 """No trace has such a name; a trace and a checkpoint may both be .safetensors."""
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")

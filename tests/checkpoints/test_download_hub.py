@@ -5,17 +5,15 @@ import http.server
 import json
 import struct
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
 import pytest
-from fetched_folders import contents, leftovers
+from fetched_folders import contents, leftovers, serving, without_proxies, write_registry
 from huggingface_hub import constants
 
-from minibert.checkpoints import registry as registry_module
 from minibert.checkpoints.download import fetch
 from minibert.errors import FetchError
 
@@ -126,19 +124,16 @@ class HubHandler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     server = Hub()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("MINIBERT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_ENDPOINT", server.address)
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     # Small chunks, so that our small files break off in the middle of the reading too, as large ones do.
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 16)
     # huggingface_hub waits between its attempts; the attempts are the same without.
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     use_registry(tmp_path, monkeypatch)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 def use_registry(
@@ -153,18 +148,14 @@ def use_registry(
         rows += f'{{ name = "{name}"{known}{size}, confirmed = {str(hashes == "confirmed").lower()} }},\n'
     pinned = "" if revision is None else f', revision = "{revision}"'
     folder = tmp_path / f"weights-{time.monotonic_ns()}"
-    folder.mkdir()
-    (folder / "registry.toml").write_text(
+    write_registry(
+        folder,
+        monkeypatch,
         f"""
-        [tiny]
-        description = "made for a test"
-        licence = "MIT"
         source = {{ kind = "hub", repository = "{REPOSITORY}"{pinned} }}
         files = [ {rows} ]
         """,
-        encoding="utf-8",
     )
-    monkeypatch.setattr(registry_module, "weights_folder", lambda: folder)
 
 
 def test_a_checkpoint_arrives_whole(hub: Hub, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fetched_folders import contents, leftovers
+from fetched_folders import contents, leftovers, serving, write_registry
 
 from minibert.checkpoints import download as download_module
 from minibert.checkpoints import package_index
@@ -99,7 +99,6 @@ class IndexHandler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     server = Index()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     for name in [name for name in os.environ if name.startswith("PIP_") or name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     settings = {
@@ -114,10 +113,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     use_registry(tmp_path, monkeypatch, server.wheel)
-    yield server
-    server.go_on.set()
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
+        server.go_on.set()
 
 
 def sha256(content: bytes) -> str:
@@ -131,19 +129,15 @@ def use_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wheel: bytes, 
         for name, content in FILES.items()
     )
     folder = tmp_path / f"weights-{time.monotonic_ns()}"
-    folder.mkdir()
-    (folder / "registry.toml").write_text(
+    write_registry(
+        folder,
+        monkeypatch,
         f"""
-        [tiny]
-        description = "made for a test"
-        licence = "MIT"
         source = {{ kind = "package", project = "tiny-bert", version = "1.0", wheel = "{wheel_name}",
                     sha256 = "{sha256(wheel)}", size = {len(wheel)}, folder = "tiny_bert/model" }}
         files = [ {rows} ]
         """.replace("\n                    ", " "),
-        encoding="utf-8",
     )
-    monkeypatch.setattr(registry_module, "weights_folder", lambda: folder)
 
 
 def test_a_checkpoint_arrives_whole(index: Index, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import http.server
 import io
 import json
 import shutil
-import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -14,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fetched_folders import contents, leftovers
+from fetched_folders import contents, leftovers, serving, without_proxies, write_registry
 
 import minibert
 from minibert.checkpoints import google_zip
-from minibert.checkpoints import registry as registry_module
 from minibert.checkpoints.download import fetch
 from minibert.errors import FetchError
 from minibert.tokenizer import Tokenizer
@@ -101,19 +99,16 @@ class Answer(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     server = Bucket()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     monkeypatch.setenv("MINIBERT_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MINIBERT_GOOGLE_ENDPOINT", server.address)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    without_proxies(monkeypatch)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     # Small chunks, so that our small file breaks off in the middle of the reading too, as large ones do.
     monkeypatch.setattr(google_zip, "CHUNK", 100)
     use_registry(tmp_path, monkeypatch)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 def use_registry(
@@ -125,12 +120,10 @@ def use_registry(
         known = f', sha256 = "{hashlib.sha256(content).hexdigest()}"' if confirmed else ""
         rows += f'{{ name = "{name}"{known}, confirmed = {str(confirmed).lower()} }},\n'
     folder = tmp_path / f"weights-{time.monotonic_ns()}"
-    folder.mkdir()
-    (folder / "registry.toml").write_text(
+    write_registry(
+        folder,
+        monkeypatch,
         f"""
-        [tiny]
-        description = "made for a test"
-        licence = "MIT"
         keeps_case = {str(keeps_case).lower()}
         source = {{ kind = "hub", repository = "example/tiny" }}
         files = [ {{ name = "config.json" }}, {{ name = "model.safetensors" }} ]
@@ -139,9 +132,7 @@ def use_registry(
         source = {{ kind = "zip", path = "{path}" }}
         files = [ {rows} ]
         """,
-        encoding="utf-8",
     )
-    monkeypatch.setattr(registry_module, "weights_folder", lambda: folder)
 
 
 def test_the_original_arrives_whole_and_loads_by_name(bucket: Bucket, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`copied`: tensors in memory of their own, at the speed of the file system."""
 
+import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ def copied(tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any] | None = No
     CheckpointError: a damaged file, or values beyond the range of `dtype`.
     """
     dtypes = {name: tensor.dtype if dtype is None else dtype for name, tensor in tensors.items()}
-    sizes = {name: int(np.prod(tensor.shape, dtype=object)) * dtypes[name].itemsize for name, tensor in tensors.items()}
+    sizes = {name: math.prod(tensor.shape) * dtypes[name].itemsize for name, tensor in tensors.items()}
     path = next((tensor.path for tensor in tensors.values()), Path())
     whole = sum(size + -size % ALIGNMENT for size in sizes.values()) + ALIGNMENT
     memory = new_array(path, (whole,), np.dtype(np.uint8))
@@ -42,9 +43,12 @@ def copied(tensors: Mapping[str, StoredTensor], dtype: np.dtype[Any] | None = No
     return arrays
 
 
-def check_range(values: np.ndarray, narrowed: np.ndarray) -> None:
-    """FloatingPointError where numbers have become infinite, of which NumPy does not warn when they become bfloat16."""
-    if narrowed.dtype.name == "bfloat16" and np.isinf(narrowed).sum() > np.isinf(values).sum():
+def narrow(values: np.ndarray, array: np.ndarray) -> None:
+    """Fill `array`, of another dtype, with `values`; FloatingPointError where one of them would become infinite."""
+    with np.errstate(over="raise"):
+        array[...] = values
+    # NumPy does not notice when it becomes bfloat16.
+    if array.dtype.name == "bfloat16" and np.isinf(array).sum() > np.isinf(values).sum():
         raise FloatingPointError("overflow")
 
 
@@ -55,9 +59,7 @@ def copy_into(array: np.ndarray, tensor: StoredTensor, name: str) -> None:
         return
     values = tensor.read()
     try:
-        with np.errstate(over="raise"):
-            array[...] = values
-        check_range(values, array)
+        narrow(values, array)
     except FloatingPointError:
         raise CheckpointError(
             f"{tensor.path}: {name} has values too large for param_dtype {array.dtype.name}; load it with a wider one"

@@ -33,18 +33,18 @@ class FileChecksum:
 
     def __call__(self) -> None:
         """Raise CheckpointError unless the checksum holds. Threads may call at the same time; each may read the bytes then."""
-        if self._found is None:
-            # Read, not mapped: threads that map pages wait for each other. The memory is kept for the same reason.
-            if not hasattr(_MEMORY, "window"):
-                _MEMORY.window = np.empty(WINDOW_BYTES, np.uint8)
-            value, begin = 0, self.begin
-            while begin < self.end:
-                window = _MEMORY.window[: self.end - begin]
-                value = read_bytes(self.path, begin, window, self.checksum, value)
-                begin += len(window)
-            self.found(value)
-        elif self._found != self.expected:
-            self.found(self._found)
+        self.found(self._computed() if self._found is None else self._found)
+
+    def _computed(self) -> int:
+        # Read, not mapped: threads that map pages wait for each other. The memory is kept for the same reason.
+        if not hasattr(_MEMORY, "window"):
+            _MEMORY.window = np.empty(WINDOW_BYTES, np.uint8)
+        value, begin = 0, self.begin
+        while begin < self.end:
+            window = _MEMORY.window[: self.end - begin]
+            value = read_bytes(self.path, begin, window, self.checksum, value)
+            begin += len(window)
+        return value
 
     def found(self, value: int) -> None:
         """Raise CheckpointError unless `value`, the checksum of all the bytes, is the expected one."""
