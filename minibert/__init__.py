@@ -17,6 +17,7 @@ from minibert.errors import (
     MinibertError,
     TokenizerError,
     TraceError,
+    TruncationWarning,
 )
 from minibert.features import Features
 from minibert.model import Bert, BertOutput
@@ -40,6 +41,7 @@ __all__ = [
     "TokenizerError",
     "Trace",
     "TraceError",
+    "TruncationWarning",
     "compare",
     "convert",
     "fetch",

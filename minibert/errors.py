@@ -29,6 +29,10 @@ class TraceError(MinibertError):
     """A trace or stored reference that is broken, or that does not belong to what it is compared with."""
 
 
+class TruncationWarning(UserWarning):
+    """Texts were cut because they are longer than the model takes."""
+
+
 def named(name: str) -> str:
     """A name that a file gives, as a message tells it: as it is where it is short and plain, else as `shown` does."""
     return name if name.isprintable() and len(name) <= 200 else shown(name)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from minibert.atomic_write import write_atomically
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.texts import add_texts, texts_given
-from minibert.errors import InputError
+from minibert.errors import InputError, TruncationWarning
 from minibert.features import Features, cosine_similarity
 
 OUTPUTS = (".npy", ".npz", ".jsonl")
@@ -45,10 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--output {output} ends in {output.suffix!r}; expected one of {', '.join(OUTPUTS)}")
     texts = list(texts_given(arguments.texts, arguments.files, "embed"))
     features = Features(arguments.model)
-    vectors = features.sentences(texts)
-    if features.truncated:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncationWarning)  # said below
+        vectors = features.sentences(texts)
+    if vectors.truncated:
         print(
-            f"warning: {features.truncated} of {len(texts)} texts were cut at {features.max_length} tokens",
+            f"warning: {vectors.truncated} of {len(texts)} texts were cut at {features.max_length} tokens",
             file=sys.stderr,
         )
     if output is not None:

@@ -1,6 +1,19 @@
-"""Sentence vectors from real text: a checkpoint's own pooling recipe, batching by length, similarity."""
+"""Word and sentence vectors from real text: layers, pooling, packed batches, similarity."""
 
+from minibert.features.features import Features
+from minibert.features.layers import Layers
 from minibert.features.recipe import Recipe
-from minibert.features.sentences import Features, cosine_similarity
+from minibert.features.results import SentenceVectors, TokenVectors, WordVectors
+from minibert.features.similarity import Hits, cosine_similarity, nearest
 
-__all__ = ["Features", "Recipe", "cosine_similarity"]
+__all__ = [
+    "Features",
+    "Hits",
+    "Layers",
+    "Recipe",
+    "SentenceVectors",
+    "TokenVectors",
+    "WordVectors",
+    "cosine_similarity",
+    "nearest",
+]

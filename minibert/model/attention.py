@@ -39,12 +39,12 @@ class Attention(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "rows hidden"],
-        bias: Float[Array, "batch 1 1 tokens"],
+        bias: Float[Array, "batch 1 #tokens tokens"],
         *,
         tap: Tap = identity,
         dropout_key: Array | None = None,
     ) -> Float[Array, "rows hidden"]:
-        """The rows after attention; `bias` is added to the scores, about zero for real keys and very negative for padding."""
+        """The rows after attention; `bias` is added to the scores: zero where a token may attend, very negative elsewhere."""
         batch = bias.shape[0]
         probabilities_key, projection_key = split_key(dropout_key, 2)
         with jax.named_scope("query"):
@@ -73,7 +73,7 @@ class Attention(nnx.Module):
         query: Float[Array, "batch heads tokens head_dim"],
         key: Float[Array, "batch heads tokens head_dim"],
         value: Float[Array, "batch heads tokens head_dim"],
-        bias: Float[Array, "batch 1 1 tokens"],
+        bias: Float[Array, "batch 1 #tokens tokens"],
         tap: Tap,
         dropout_key: Array | None,
     ) -> Float[Array, "batch heads tokens head_dim"]:

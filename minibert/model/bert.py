@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 
 from minibert.config import BertConfig
 from minibert.model.embeddings import Embeddings
@@ -91,7 +91,7 @@ class Bert(nnx.Module):
     def forward(
         self,
         input_ids: Integer[AnyArray, "batch tokens"],
-        attention_mask: Integer[AnyArray, "batch tokens"],
+        attention_mask: Integer[AnyArray, "batch tokens"] | Bool[Array, "batch tokens tokens"],
         token_type_ids: Integer[AnyArray, "batch tokens"],
         position_ids: Integer[AnyArray, "batch tokens"],
         *,
@@ -100,7 +100,11 @@ class Bert(nnx.Module):
         dropout_key: Array | None = None,
         tap: Tap = identity,
     ) -> BertOutput:
-        """The pure function behind `__call__`: no checks, no compilation; arguments and result as there."""
+        """The pure function behind `__call__`: no checks, no compilation; arguments and result as there.
+
+        Besides, `attention_mask` may say for every pair of tokens, [batch, attending, attended], whether the one sees the other,
+        which lets several texts share a row.
+        """
         batch, tokens = input_ids.shape
         tap = checked(tap)
         embeddings_key, encoder_key = split_key(dropout_key, 2)
@@ -124,14 +128,17 @@ class Bert(nnx.Module):
             attentions=tuple(attentions) if output_attentions else None,
         )
 
-    def mask_bias(self, attention_mask: Integer[AnyArray, "batch tokens"]) -> Float[Array, "batch 1 1 tokens"]:
-        """What is added to the scores: 0 for real keys, the dtype's lowest finite number for padding.
+    def mask_bias(
+        self, attention_mask: Integer[AnyArray, "batch tokens"] | Bool[Array, "batch tokens tokens"]
+    ) -> Float[Array, "batch 1 #tokens tokens"]:
+        """What is added to the scores: 0 for keys that a token sees, the dtype's lowest finite number for padding.
 
         Finite, so that a row whose keys are all masked attends uniformly instead of becoming NaN (HF's rule; Google's
         −10000 leaves such a row nearly unmasked).
         """
         dtype = hidden_dtype(self.config)
-        return jnp.where(attention_mask[:, None, None, :] > 0, 0.0, jnp.finfo(dtype).min).astype(dtype)
+        of_pairs = attention_mask if attention_mask.ndim == 3 else attention_mask[:, None, :]
+        return jnp.where(of_pairs[:, None] > 0, 0.0, jnp.finfo(dtype).min).astype(dtype)
 
 
 class _Watch:

@@ -22,7 +22,7 @@ class Layer(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "rows hidden"],
-        bias: Float[Array, "batch 1 1 tokens"],
+        bias: Float[Array, "batch 1 #tokens tokens"],
         *,
         tap: Tap = identity,
         dropout_key: Array | None = None,
@@ -45,7 +45,7 @@ class Encoder(nnx.Module):
     def __call__(
         self,
         hidden: Float[Array, "rows hidden"],
-        bias: Float[Array, "batch 1 1 tokens"],
+        bias: Float[Array, "batch 1 #tokens tokens"],
         *,
         tap: Tap = identity,
         dropout_key: Array | None = None,

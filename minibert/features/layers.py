@@ -1,0 +1,94 @@
+"""Which hidden states make a vector: the layer strategies of the BERT paper (section 5.3, table 7)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from minibert.errors import InputError, shown
+
+NAMED = {"last": -1, "second-to-last": -2, "first": 0}
+_LAST_FEW = re.compile(r"(sum|concat)-last-([1-9][0-9]{0,3})")
+_EXPECTED = (
+    "'last', 'second-to-last', 'first' (the embeddings), 'sum-last-4', 'concat-last-4', numbers of hidden states such as '-1' or "
+    "'0,6,-1' (concatenated; 0 is the embeddings, 1 the first layer), or weights such as '0.25*-2+0.75*-1'"
+)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Hidden states, and how they become one vector a token.
+
+    `indices` are places in `hidden_states`, the embeddings being 0, the first layer 1 and the last −1. They are put one behind
+    the other, or, with `weights`, multiplied and added up.
+    """
+
+    indices: tuple[int, ...] = (-1,)
+    weights: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(cls, choice: "Layers | str | int | Sequence[int]") -> "Layers":
+        """The choice that a user types: a name, a number, a list of numbers, or Layers itself.
+
+        Names are 'last', 'second-to-last', 'first', 'sum-last-4', 'concat-last-4'; texts also hold what lists hold ('0,6,-1')
+        and weighted sums ('0.25*-2+0.75*-1'). Raises InputError for anything else.
+        """
+        if isinstance(choice, Layers):
+            return choice
+        if type(choice) is int:
+            return cls((choice,))
+        if isinstance(choice, str):
+            return cls._of_text(choice)
+        indices: tuple[Any, ...] = tuple(choice) if isinstance(choice, Sequence) else ()
+        if not indices or not all(type(index) is int for index in indices):
+            raise InputError(f"layers is {shown(choice)}; expected {_EXPECTED}")
+        return cls(indices)
+
+    @classmethod
+    def _of_text(cls, text: str) -> "Layers":
+        if text in NAMED:
+            return cls((NAMED[text],))
+        if few := _LAST_FEW.fullmatch(text):
+            indices = tuple(range(-int(few[2]), 0))
+            return cls(indices, (1.0,) * len(indices) if few[1] == "sum" else None)
+        try:
+            if "*" in text:
+                pairs = [term.split("*") for term in text.split("+")]
+                return cls(tuple(int(index) for _, index in pairs), tuple(float(weight) for weight, _ in pairs))
+            return cls(tuple(int(index) for index in text.split(",")))
+        except ValueError:
+            raise InputError(f"layers is {shown(text)}; expected {_EXPECTED}") from None
+
+    def within(self, num_hidden_layers: int) -> "Layers":
+        """The same with all indices counted from the embeddings; InputError for one that the model has not."""
+        count = num_hidden_layers + 1
+        for index in self.indices:
+            if not -count <= index < count:
+                raise InputError(
+                    f"layers asks for hidden state {index}; the model has {count}, the embeddings and {num_hidden_layers} "
+                    f"layers: {-count} to {count - 1}"
+                )
+        if self.weights is not None and len(self.weights) != len(self.indices):
+            raise InputError(f"layers has {len(self.weights)} weights for {len(self.indices)} hidden states; expected one each")
+        return Layers(tuple(index % count for index in self.indices), self.weights)
+
+    def width(self, hidden_size: int) -> int:
+        """How many numbers a vector has."""
+        return hidden_size if self.weights is not None else hidden_size * len(self.indices)
+
+    def mix(self, hidden_states: Sequence[Float[Array, "*tokens hidden"]]) -> Float[Array, "*tokens width"]:
+        """The chosen hidden states as one array."""
+        chosen = [hidden_states[index] for index in self.indices]
+        if self.weights is None:
+            return jnp.concatenate(chosen, axis=-1) if len(chosen) > 1 else chosen[0]
+        return sum(
+            (weight * states for weight, states in zip(self.weights, chosen, strict=True)), start=jnp.zeros_like(chosen[0])
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For a receipt."""
+        return {"indices": list(self.indices), "weights": None if self.weights is None else list(self.weights)}

@@ -1,0 +1,50 @@
+"""Cosines between vectors, and the nearest of many."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+
+AT_A_TIME = 1 << 22
+"""Similarities computed at a time: 16 MB of them."""
+
+
+class Hits(NamedTuple):
+    """For each query its nearest entries of a corpus, the nearest first."""
+
+    indices: Int64[np.ndarray, "queries k"]
+    scores: Float32[np.ndarray, "queries k"]
+    """Cosines."""
+
+
+def unit(vectors: Float[np.ndarray, "texts width"]) -> Float32[np.ndarray, "texts width"]:
+    """Each vector scaled to length 1; a zero vector stays one."""
+    wide = np.asarray(vectors, np.float32)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    return wide / np.where(norms == 0.0, np.float32(1.0), norms)
+
+
+def cosine_similarity(
+    left: Float[np.ndarray, "left hidden"], right: Float[np.ndarray, "right hidden"]
+) -> Float32[np.ndarray, "left right"]:
+    """The cosine of the angle between every two vectors; a zero vector has cosine 0 with everything."""
+    return unit(left) @ unit(right).T
+
+
+def nearest(queries: Float[np.ndarray, "queries width"], corpus: Float[np.ndarray, "entries width"], k: int) -> Hits:
+    """The `k` entries (all, if there are fewer) of most cosine with each query; of equal ones the first in the corpus.
+
+    The corpus is gone through in blocks, so that it may be a mapped file larger than the memory.
+    """
+    left = unit(queries)
+    k = min(k, len(corpus))
+    scores = np.zeros((len(left), 0), np.float32)
+    indices = np.zeros((len(left), 0), np.int64)
+    block = max(1, AT_A_TIME // max(1, len(left)))
+    for begin in range(0, len(corpus), block):
+        found = left @ unit(corpus[begin : begin + block]).T
+        scores = np.concatenate([scores, found], axis=1)
+        indices = np.concatenate([indices, np.broadcast_to(np.arange(begin, begin + found.shape[1]), found.shape)], axis=1)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        scores, indices = np.take_along_axis(scores, best, axis=1), np.take_along_axis(indices, best, axis=1)
+    return Hits(indices, scores)
