@@ -1,0 +1,96 @@
+"""Embedding by Ray Data: the callable by itself, and on a local cluster whose worker dies."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minibert import Features, InputError
+
+pyarrow = pytest.importorskip("pyarrow", reason="needs the extra 'parquet'")
+
+TEXTS = [f"The bank number {number} of {number % 7} " + "rivers and lakes " * (number % 5) for number in range(600)]
+
+
+@pytest.fixture(scope="module")
+def embedder(minilm_folder: Path) -> Any:
+    from minibert.features.ray import Embedder
+
+    return Embedder(minilm_folder)
+
+
+def test_a_batch_gets_a_column_of_vectors(embedder: Any, features: Features):
+    table = embedder(pyarrow.table({"id": [7, 8], "text": TEXTS[:2]}))
+    assert table.column_names == ["id", "text", "vector"]
+    assert table.schema.field("vector").type == pyarrow.list_(pyarrow.float32(), 384)
+    found = table.column("vector").combine_chunks().flatten().to_numpy().reshape(2, 384)
+    np.testing.assert_allclose(found, features.sentences(TEXTS[:2]), atol=1e-6)
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"txt": ["a"]}, "there is no column 'text'; the batch has txt"),
+        ({"text": [1]}, "the column 'text' is of type int64; expected a string"),
+        ({"text": ["a", None]}, "is of type string with 1 nulls"),
+        ({"text": ["a"], "vector": [1]}, "there is a column 'vector' already"),
+    ],
+)
+def test_a_batch_without_texts_is_refused(columns: dict[str, list[Any]], message: str, embedder: Any):
+    with pytest.raises(InputError, match=message):
+        embedder(pyarrow.table(columns))
+
+
+@pytest.mark.reference
+def test_a_cluster_whose_worker_is_killed_gives_what_one_process_gives(minilm_folder: Path, features: Features, tmp_path: Path):
+    ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
+    import pyarrow.parquet
+
+    from minibert.features.ray import Embedder
+
+    class DyingOnce(Embedder):
+        """The first worker that comes to its second batch kills itself there."""
+
+        batches = 0
+
+        def __call__(self, batch: Any) -> Any:
+            self.batches += 1
+            mark = tmp_path / "died"
+            if self.batches == 2 and not mark.exists():
+                mark.touch()
+                time.sleep(0.1)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__call__(batch)
+
+    (tmp_path / "texts").mkdir()
+    for part in range(6):
+        some = {"id": list(range(part * 100, part * 100 + 100)), "text": TEXTS[part * 100 : part * 100 + 100]}
+        pyarrow.parquet.write_table(pyarrow.table(some), tmp_path / "texts" / f"{part}.parquet")
+    # Two workers on a machine of two cores would leave none for reading.
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    try:
+        dataset = ray.data.read_parquet(str(tmp_path / "texts"), override_num_blocks=6)
+        done = dataset.map_batches(
+            DyingOnce,
+            fn_constructor_args=(str(minilm_folder),),
+            batch_format="pyarrow",
+            batch_size=100,
+            compute=ray.data.ActorPoolStrategy(size=2),
+            num_cpus=1,
+            max_restarts=2,
+            max_task_retries=2,
+        )
+        done.write_parquet(str(tmp_path / "vectors"))
+    finally:
+        ray.shutdown()
+    assert (tmp_path / "died").exists()
+    table = pyarrow.parquet.read_table(tmp_path / "vectors").sort_by("id")
+    assert table.column("id").to_pylist() == list(range(600))
+    assert table.column("text").to_pylist() == TEXTS
+    vectors = table.column("vector").combine_chunks().flatten().to_numpy().reshape(600, 384)
+    np.testing.assert_allclose(vectors, features.sentences(TEXTS), atol=1e-6)
