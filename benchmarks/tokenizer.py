@@ -21,11 +21,9 @@ import json
 import os
 import platform
 import random
-import re
 import statistics
 import subprocess
 import sys
-import sysconfig
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -35,6 +33,7 @@ from typing import Any
 
 import numpy as np
 from paired import spread
+from prose import english_lines, passages
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertTokenizer
 
@@ -42,41 +41,9 @@ from minibert.checkpoints.registry import resolve
 from minibert.tokenizer import Tokenizer, TokenizerSettings
 from minibert.tokenizer.vocabulary import read_vocabulary
 
-ENGLISH_BYTES = 6_000_000
-PASSAGE_CHARACTERS = 4000
 MAX_LENGTH = 256
 BATCH = 64
 QUESTION = "What is the capital of France?"
-DOCSTRING = re.compile(r'"""(.*?)"""', re.DOTALL)
-PROSE = re.compile(r"[A-Z][^<>{}=\[\]|\\_`*]*[.!?]")
-
-
-def english_lines() -> list[str]:
-    """Paragraphs of prose out of docstrings, each once."""
-    lines: dict[str, None] = {}
-    size = 0
-    for root in (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib")):
-        for path in sorted(Path(root).rglob("*.py")):
-            for docstring in DOCSTRING.findall(path.read_text(encoding="utf-8", errors="ignore")):
-                for paragraph in re.split(r"\n\s*\n", docstring):
-                    line = " ".join(paragraph.split())
-                    if len(line) > 60 and line not in lines and PROSE.fullmatch(line):
-                        lines[line] = None
-                        size += len(line.encode())
-            if size > ENGLISH_BYTES:
-                return list(lines)
-    return list(lines)
-
-
-def passages(lines: list[str]) -> list[str]:
-    joined: list[str] = []
-    passage: list[str] = []
-    for line in lines:
-        passage.append(line)
-        if sum(map(len, passage)) > PASSAGE_CHARACTERS:
-            joined.append("\n".join(passage))
-            passage = []
-    return joined
 
 
 def multilingual_texts(paths: list[Path]) -> list[str]:

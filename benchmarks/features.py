@@ -1,0 +1,367 @@
+"""Times sentence vectors end to end, text in and NumPy out, against sentence-transformers and others, in turn in one process.
+
+    python benchmarks/features.py [--texts 5000] [--slices 5] [--only end-to-end|encoder|bfloat16|memory]
+
+Needs the extra `reference` and the fetched default checkpoint; onnxruntime, openvino and a C compiler (for torch.compile) where
+those peers are wanted. On a CPU all is float32 but for the part about bfloat16; on a GPU everything runs in bfloat16.
+
+The texts are docstring prose of this machine, 15 to 300 tokens each. They are cut into slices; each contender embeds each
+slice, in shuffled order, so that a slice's ratios compare neighbours in time. sentence-transformers runs with its default
+batch of 32 and with the best of 8 to 256, found on the first slice; with ONNX Runtime and OpenVINO in the place of
+torch the encoder is exported here and put into sentence-transformers' own loop. A ratio is the median over slices, with the 10th
+to 90th percentile; above 1, minibert is faster.
+"""
+
+import argparse
+import importlib.util
+import logging
+import statistics
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+import transformers
+from paired import in_turn, paired_ratio, processor, seconds
+from prose import mixed_texts
+from sentence_transformers import SentenceTransformer
+
+import minibert
+from minibert.checkpoints.registry import resolve
+from minibert.model.inputs import check_inputs
+from minibert.model.throughput import for_throughput
+
+BATCH_SIZES = (8, 16, 32, 64, 128, 256)
+DEFAULT_BATCH_SIZE = 32
+ENCODER_SHAPES = ((8, 128), (32, 32), (16, 256), (8, 512))
+QUERIES = 1000
+PARTS = ("end-to-end", "encoder", "bfloat16", "memory")
+Embed = Callable[[list[str]], np.ndarray]
+
+PEAK = """
+import re, sys, warnings
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from prose import mixed_texts
+import minibert
+warnings.simplefilter("ignore")
+def most():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+features = minibert.Features("minilm-l6")
+texts = [text[:200] for text in mixed_texts(int(sys.argv[2]))]
+features.sentences(texts[:4096])
+before = most()
+features.sentences(texts)
+print(most() - before - len(texts) * 384 * 4 / 2**20)
+"""
+
+
+def on_gpu() -> bool:
+    return jax.default_backend() == "gpu"
+
+
+def sentence_transformers(encoder: Any = None, dtype: torch.dtype = torch.float32) -> SentenceTransformer:
+    """MiniLM; with an `encoder` its loop runs that in the place of torch's."""
+    device = "cuda" if on_gpu() else "cpu"
+    model = SentenceTransformer(str(resolve("minilm-l6")), device=device, model_kwargs={"dtype": dtype})
+    if encoder is not None:
+        model[0].model.forward = encoder
+    return model
+
+
+class Traced(torch.nn.Module):
+    """What is exported: ids in, last hidden state out."""
+
+    def __init__(self, encoder: torch.nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
+
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def exported(run: Callable[[dict[str, np.ndarray]], np.ndarray]) -> Callable[..., Any]:
+    """The forward function of a transformers model that is computed elsewhere."""
+
+    def forward(**batch: Any) -> Any:
+        hidden = run({name: batch[name].numpy() for name in INPUTS})
+        return transformers.modeling_outputs.BaseModelOutput(last_hidden_state=torch.from_numpy(np.asarray(hidden)))
+
+    return forward
+
+
+def example(model: SentenceTransformer) -> tuple[torch.Tensor, ...]:
+    batch = model.tokenizer(["a text", "and one of a few more words"], padding=True, return_tensors="pt")
+    return tuple(batch[name] for name in INPUTS)
+
+
+def onnx_model() -> SentenceTransformer:
+    import onnxruntime
+
+    model = sentence_transformers()
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model.onnx")
+        axes = {name: {0: "batch", 1: "tokens"} for name in INPUTS}
+        torch.onnx.export(
+            Traced(model[0].model),
+            example(model),
+            path,
+            input_names=list(INPUTS),
+            dynamic_axes=axes,
+            dynamo=False,
+            opset_version=17,
+        )
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return sentence_transformers(exported(lambda batch: session.run(None, batch)[0]))
+
+
+def openvino_model(precision: str = "f32") -> SentenceTransformer:
+    import openvino
+
+    model = sentence_transformers()
+    graph = openvino.convert_model(Traced(model[0].model), example_input=example(model))
+    compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": precision})
+    return sentence_transformers(exported(lambda batch: compiled([batch[name] for name in INPUTS])[0]))
+
+
+def compiled_torch(dtype: torch.dtype) -> SentenceTransformer:
+    """transformers under torch.compile with dynamic shapes, in sentence-transformers' loop."""
+    model = sentence_transformers(dtype=dtype)
+    model[0].model.forward = torch.compile(model[0].model.forward, dynamic=True)
+    return model
+
+
+def end_to_end(count: int, slices: int) -> None:
+    dtype = torch.bfloat16 if on_gpu() else torch.float32
+    texts = mixed_texts(count)
+    features = minibert.Features("minilm-l6", dtype=str(dtype).removeprefix("torch."))
+    parts = [texts[number::slices] for number in range(slices)]
+    peers: dict[str, SentenceTransformer] = {"torch": sentence_transformers(dtype=dtype)}
+    makers: dict[str, tuple[str, Callable[[], SentenceTransformer]]] = {
+        "torch.compile": ("torch", lambda: compiled_torch(dtype)),
+        "ONNX Runtime": ("onnxruntime", onnx_model),
+        "OpenVINO": ("openvino", openvino_model),
+    }
+    for name, (needs, make) in makers.items():
+        if importlib.util.find_spec(needs) is None or (on_gpu() and name in ("ONNX Runtime", "OpenVINO")):
+            print(f"  ({name}: not installed, or not for this device)")
+            continue
+        try:
+            model = make()
+            model.encode(parts[0][:64])
+        except Exception as problem:  # a peer that does not run here is left out, and said
+            print(f"  ({name} does not run here: {type(problem).__name__}: {str(problem).splitlines()[0][:120]})")
+            continue
+        peers[name] = model
+    contenders: dict[str, Embed] = {"minibert": features.sentences}
+    for name, model in peers.items():
+
+        def encode(some: list[str], size: int, model: SentenceTransformer = model) -> np.ndarray:
+            return model.encode(some, batch_size=size, show_progress_bar=False)
+
+        best = best_size(lambda size, encode=encode: encode(parts[0][:500], size))
+        for size in dict.fromkeys((DEFAULT_BATCH_SIZE, best)):
+            contenders[f"{name}, batch {size}"] = lambda some, size=size, encode=encode: encode(some, size)
+    for embed in contenders.values():
+        embed(parts[0][:200])
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    generator = np.random.default_rng(0)
+    for part in parts:
+        vectors: dict[str, np.ndarray] = {}
+        for name in generator.permutation(list(contenders)).tolist():
+            taken[name].append(
+                seconds(lambda name=name, part=part, vectors=vectors: vectors.update({name: contenders[name](part)}))
+            )
+        worst = max(np.abs(vectors["minibert"] - other).max() for other in vectors.values())
+        limit = 0.1 if on_gpu() else 1e-5
+        assert worst < limit, f"the vectors differ by {worst:.1e}"
+    engine = features.engine
+    tokens = sum(min(len(features.tokenizer.encode(text)), features.max_length) for text in texts)
+    total = sum(taken["minibert"])
+    print(f"end to end: {len(texts):,} texts, {tokens:,} tokens; largest difference of vectors {worst:.1e}")
+    print(f"  minibert: {len(texts) / total:,.0f} texts/s, {tokens / total:,.0f} tokens/s")
+    print(
+        f"  padding {1 - engine.tokens / engine.computed_tokens:.1%} of the computed tokens; {len(engine.shapes_seen)} programs"
+    )
+    for name in contenders:
+        if name != "minibert":
+            print(f"  {name:26} / minibert: {paired_ratio(taken[name], taken['minibert'])}")
+
+
+def best_size(encode: Callable[[int], object]) -> int:
+    return min(BATCH_SIZES, key=lambda size: seconds(lambda: encode(size)))
+
+
+def encoder_alone(rounds: int) -> None:
+    """Full batches of ids, our model laid out for speed as `Features` has it, a core a batch; torch's SDPA on the same."""
+    from minibert.features.engine import ONE_CORE_A_BATCH
+
+    print("encoder alone, two batches of each shape under way; ratios to transformers SDPA:")
+    for name, folder in encoders():
+        dtype = "bfloat16" if on_gpu() else "float32"
+        model = for_throughput(minibert.load(folder, dtype=dtype))
+        peer = transformers.BertModel.from_pretrained(folder, attn_implementation="sdpa", dtype=getattr(torch, dtype)).eval()
+        peer.to("cuda" if on_gpu() else "cpu")
+        leaves, structure = jax.tree.flatten(model)
+        one_core = jax.jit(
+            lambda leaves, inputs, structure=structure: jax.tree.unflatten(structure, leaves).forward(*inputs).last_hidden_state,
+            compiler_options=ONE_CORE_A_BATCH,
+        )
+        for texts, tokens in ENCODER_SHAPES:
+            ids = np.random.default_rng(0).integers(1000, model.config.vocab_size, (texts, tokens)).astype(np.int32)
+            halves = [check_inputs(model.config, half) for half in np.array_split(ids, 2)]
+            batch = {"input_ids": torch.tensor(ids).long(), "attention_mask": torch.ones(ids.shape, dtype=torch.long)}
+            batch = {key: value.to(peer.device) for key, value in batch.items()}
+
+            def ours(halves: list[Any] = halves, one_core: Any = one_core, leaves: Any = leaves) -> None:
+                jax.block_until_ready([one_core(leaves, half) for half in halves])
+
+            def theirs(peer: Any = peer, batch: Any = batch) -> None:
+                with torch.inference_mode():
+                    peer(**batch).last_hidden_state.cpu()
+
+            taken = in_turn({"ours": ours, "theirs": theirs}, rounds)
+            operations = products(model.config, texts, tokens)
+            rate = operations / statistics.median(taken["ours"]) / 1e9
+            ratio = paired_ratio(taken["theirs"], taken["ours"])
+            print(f"  {name:9} {texts:2} x {tokens:3}: {ratio}; {rate:,.0f} GFLOP/s of products")
+    print(f"  bare products [1024, 768] @ [768, 3072]: {bare_products(rounds)}")
+
+
+def products(config: minibert.BertConfig, texts: int, tokens: int) -> float:
+    """Floating-point operations of all matrix products of a forward pass."""
+    dense = 2 * (4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size)
+    return config.num_hidden_layers * texts * tokens * (dense + 4 * tokens * config.hidden_size)
+
+
+def bare_products(rounds: int) -> str:
+    dtype = jnp.bfloat16 if on_gpu() else jnp.float32
+    left = jax.random.normal(jax.random.key(0), (1024, 768), dtype)
+    right = jax.random.normal(jax.random.key(1), (3072, 768), dtype)
+    multiply = jax.jit(lambda a, b: jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())), precision="highest"))
+    torch_left = torch.tensor(np.asarray(left, np.float32)).to(torch.bfloat16 if on_gpu() else torch.float32)
+    torch_right = torch.tensor(np.asarray(right, np.float32)).to(torch_left.dtype).T
+    if on_gpu():
+        torch_left, torch_right = torch_left.cuda(), torch_right.cuda()
+    taken = in_turn(
+        {
+            "jax": lambda: multiply(left, right).block_until_ready(),
+            "torch": lambda: (torch_left @ torch_right)[0, 0].item(),
+        },
+        5 * rounds,
+    )
+    rates = {name: 2 * 1024 * 768 * 3072 / statistics.median(durations) / 1e9 for name, durations in taken.items()}
+    return (
+        f"jax {rates['jax']:,.0f} GFLOP/s, torch {rates['torch']:,.0f}; jax / torch {paired_ratio(taken['torch'], taken['jax'])}"
+    )
+
+
+def encoders() -> Sequence[tuple[str, Path]]:
+    folder = Path(tempfile.mkdtemp(prefix="minibert-benchmark-"))
+    torch.manual_seed(0)
+    transformers.BertModel(transformers.BertConfig()).save_pretrained(folder)
+    return ("MiniLM", resolve("minilm-l6")), ("BERT-base", folder)
+
+
+def bfloat16(count: int, slices: int) -> None:
+    """Our bfloat16 beside our float32 and torch's bfloat16: time, error of the vectors, and neighbours that change."""
+    texts = mixed_texts(count, seed=1)
+    wide, narrow = minibert.Features("minilm-l6"), minibert.Features("minilm-l6", dtype="bfloat16")
+    peer = sentence_transformers(dtype=torch.bfloat16)
+
+    def peer_vectors(some: list[str]) -> np.ndarray:
+        return peer.encode(some, batch_size=DEFAULT_BATCH_SIZE, show_progress_bar=False).astype(np.float32)
+
+    contenders: dict[str, Embed] = {"float32": wide.sentences, "bfloat16": narrow.sentences, "torch bfloat16": peer_vectors}
+    for embed in contenders.values():
+        embed(texts[:300])
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    vectors: dict[str, list[np.ndarray]] = {name: [] for name in contenders}
+    for number in range(slices):
+        for name in np.random.default_rng(number).permutation(list(contenders)).tolist():
+            part = texts[number::slices]
+            taken[name].append(
+                seconds(lambda name=name, part=part: vectors[name].append(np.asarray(contenders[name](part), np.float32)))
+            )
+    print("bfloat16 operands, float32 results:")
+    print(f"  our float32 / our bfloat16: {paired_ratio(taken['float32'], taken['bfloat16'])}")
+    print(f"  torch bfloat16 / our bfloat16: {paired_ratio(taken['torch bfloat16'], taken['bfloat16'])}")
+    truth = np.concatenate(vectors["float32"])
+    queries = truth[: min(QUERIES, len(truth))]
+    nearest = nearest_others(queries, truth)
+    for name in ("bfloat16", "torch bfloat16"):
+        found = np.concatenate(vectors[name])
+        changed = (nearest_others(found[: len(queries)], found) != nearest).sum()
+        print(
+            f"  {name}: largest error of a vector's numbers {np.abs(found - truth).max():.1e}, "
+            f"nearest text of {changed} of {len(queries):,} texts another"
+        )
+    batch = wide.tokenizer(texts[:64], truncation=True, max_length=256)
+    mask = batch["attention_mask"] > 0
+    hidden = np.asarray(wide.model(**batch).last_hidden_state)[mask]
+    ours = np.asarray(narrow.model(**batch).last_hidden_state)[mask]
+    with torch.inference_mode():
+        theirs = peer[0].model(**{name: torch.tensor(array).long() for name, array in batch.items()})
+    theirs = theirs.last_hidden_state.float().numpy()[mask]
+    print(
+        f"  hidden states, largest error: ours {np.abs(ours - hidden).max():.2e}, torch's {np.abs(theirs - hidden).max():.2e}; "
+        f"root mean square: ours {rms(ours - hidden):.2e}, torch's {rms(theirs - hidden):.2e}"
+    )
+
+
+def rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def nearest_others(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """The nearest text of each of the first texts, other than itself."""
+    cosines = queries @ vectors.T
+    np.fill_diagonal(cosines, -1.0)
+    return cosines.argmax(axis=1)
+
+
+def memory() -> None:
+    """What embedding takes above the result itself, once warm, in a process of its own."""
+    for count in (5_000, 50_000):
+        command = [sys.executable, "-W", "ignore", "-c", PEAK, str(Path(__file__).parent), str(count)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        print(f"memory: {count:,} texts take {float(output.split()[-1]):.0f} MB more than a warm model and the result")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=int, default=5000, help="how many texts (default: %(default)s)")
+    parser.add_argument("--slices", type=int, default=5, help="how many slices they are cut into (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of the encoder alone (default: %(default)s)")
+    parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be given several times")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    parts = arguments.only or PARTS
+    names = ("minibert", "jax", "torch", "transformers", "sentence-transformers")
+    print(f"{processor()}; {torch.get_num_threads()} threads; {', '.join(f'{name} {version(name)}' for name in names)}")
+    if "end-to-end" in parts:
+        end_to_end(arguments.texts, arguments.slices)
+    if "encoder" in parts:
+        encoder_alone(arguments.rounds)
+    if "bfloat16" in parts:
+        bfloat16(arguments.texts, arguments.slices)
+    if "memory" in parts:
+        memory()
+
+
+if __name__ == "__main__":
+    main()
