@@ -1,14 +1,47 @@
 """Fixtures that every test can use: the default checkpoint, the tiny golden models, a random model, and no shape checks."""
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 import jaxtyping
 import pytest
 
 GOLDENS = Path(__file__).parent / "goldens"
 TINY_NAMES = ("gelu", "gelu_new", "relu", "silu")
+
+with_checks = jaxtyping.jaxtyped
+
+
+@functools.wraps(with_checks)
+def with_checks_when_called(function: Any = None, **options: Any) -> Any:
+    """jaxtyping's decorator, which its import hook puts before every function; for one inside another it waits.
+
+    Such a function is made anew at every call of the outer one, and making its checks takes thousands of times as long as
+    making it. They are made when it is first called with checks on: what is called is checked as before.
+    """
+    if function is None:
+        return functools.partial(with_checks_when_called, **options)
+    if not isinstance(function, FunctionType) or "<locals>" not in function.__qualname__:
+        return with_checks(function, **options)
+    checked: list[Callable[..., Any]] = []
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **keywords: Any) -> Any:
+        __tracebackhide__ = True
+        if jaxtyping.config.jaxtyping_disable:
+            return function(*arguments, **keywords)
+        if not checked:
+            checked.append(with_checks(function, **options))
+        return checked[0](*arguments, **keywords)
+
+    return wrapped
+
+
+jaxtyping.jaxtyped = with_checks_when_called
 
 
 @pytest.fixture(scope="session")

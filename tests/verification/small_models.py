@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from minibert import Bert, BertConfig
 from minibert.checkpoints.loading import parameters_of
@@ -27,7 +26,7 @@ def small_model(seed: int, **fields: object) -> Bert:
         layer_norm_eps=float(random.choice([1e-12, 1e-6, 1e-5])),
     )
     config = config.replace(**fields)
-    model = Bert(config, rngs=nnx.Rngs(0))
+    model = Bert(config, rngs=None)  # every parameter gets its values below
     for path, variable in parameters_of(model).items():
         values = random.normal(size=variable.get_value().shape)
         if path.endswith("kernel"):
