@@ -1,8 +1,7 @@
 """The one place where a corpus meets `Features`: a chunk of texts in, its vectors out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -11,22 +10,6 @@ from minibert.features.corpus.options import CorpusOptions
 
 DEFAULTS = {"layers": "last", "pooling": None, "normalize": None, "dim": None, "on_long": "truncate", "dtype": "float32"}
 """The defaults of `Features`: only what differs from them is said."""
-
-
-class Engine(Protocol):
-    """What is called of `Features`."""
-
-    def sentences(self, texts: Sequence[str], **options: Any) -> Any:
-        """An array [texts, width] with an attribute `truncated`."""
-        ...
-
-    def words(self, texts: Sequence[str], **options: Any) -> Any:
-        """A sequence with an attribute `truncated`, for every text `words`, `spans` [words, 2] and `vectors` [words, width]."""
-        ...
-
-    def tokens(self, texts: Sequence[str], **options: Any) -> Any:
-        """The same with `tokens`, `spans`, `is_special` [tokens] and `vectors`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -57,15 +40,24 @@ class EmbeddedChunk:
         return np.searchsorted(self.text_index, self.first + np.arange(len(self.texts) + 1))
 
 
-def embed_chunk(features: Engine, texts: list[str], first: int, options: CorpusOptions) -> EmbeddedChunk:
-    """Compute a chunk. Raises what the engine does, and InputError for a vector that is not finite."""
+def embed_chunk(features: Any, texts: list[str], first: int, options: CorpusOptions) -> EmbeddedChunk:
+    """Compute a chunk.
+
+    Args:
+        features: `Features`, or what has its methods `sentences`, `words` and `tokens`.
+        texts: of the chunk; the rounding may depend on all of them.
+        first: the index of the first of them in the corpus.
+        options: which method, and what it is asked for.
+
+    Raises what the engine does, and InputError for a vector that is not finite.
+    """
     values = {name: getattr(options, name) for name in ("layers", "dim", "on_long")} | {"dtype": options.output_dtype}
     if options.level == "sentences":
         values |= {"pooling": options.pooling, "normalize": options.normalize}
     arguments = {name: value for name, value in values.items() if value != DEFAULTS[name]}
     if options.level == "sentences":
         result = features.sentences(texts, **arguments)
-        truncated = result.truncated if hasattr(result, "truncated") else features.truncated  # type: ignore[attr-defined]
+        truncated = result.truncated if hasattr(result, "truncated") else features.truncated
         chunk = EmbeddedChunk(texts, first, np.asarray(result), truncated, getattr(result, "number_of_tokens", None))
     elif options.level == "words":
         result = features.words(texts, merge=options.merge, **arguments)

@@ -106,11 +106,13 @@ def embed_corpus(
 
 
 def check_target(output: Path) -> None:
-    """InputError for an output that no file can take the place of."""
+    """InputError for an output that no file can take the place of, or that has no folder."""
     if output.is_dir():
         raise InputError(f"{output} is a folder; give the name of a file to write")
     if output.exists() and not output.is_file():
         raise InputError(f"{output} is no regular file; give the name of a file to write")
+    if not output.parent.is_dir():
+        raise InputError(f"{output} cannot be written: No such file or directory; make its folder first")
 
 
 def _taken_up(work: Work, plan: Mapping[str, Any], restart: bool) -> dict[str, int]:

@@ -47,7 +47,7 @@ def run(source: Path, output: Path, level: str, **arguments: Any) -> Outcome:
 
 @contextmanager
 def counted(fatal: int, how: str) -> Iterator[list[int]]:
-    """Counts the operations, and dies at the one with the number `fatal`: `before` it, `after` it, or `half` way through a write."""
+    """Counts the operations, and dies at the one with the number `fatal`: `before` it, `after` it, or `half` through a write."""
     count = [0]
     originals = {name: getattr(os, name) for name in OPERATIONS}
 
@@ -60,7 +60,7 @@ def counted(fatal: int, how: str) -> Iterator[list[int]]:
                 original(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
             elif how == "after":
                 original(*arguments, **named)
-            os.kill(os.getpid(), signal.SIGKILL)
+            return os.kill(os.getpid(), signal.SIGKILL)
 
         return operation
 

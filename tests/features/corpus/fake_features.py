@@ -30,7 +30,7 @@ class Rows(list):
 
 @dataclass
 class FakeFeatures:
-    recipe: Recipe = Recipe("mean", True)
+    recipe: Recipe = field(default_factory=lambda: Recipe("mean", True))
     max_length: int = MAX_WORDS
     chunks: list[list[str]] = field(default_factory=list)
     """What it was given, call by call."""
@@ -79,6 +79,6 @@ def fake_facts(name_or_path: str | Path, features: Any) -> dict[str, Any]:
 
 def some_texts(number: int) -> list[str]:
     """Among them an empty one, long ones, and letters of several bytes."""
-    words = "the bank of a river é 漢字 raised 🚀 its rates".split()
+    words = ["the", "bank", "of", "a", "river", "é", "漢字", "raised", "🚀", "its", "rates"]
     random = np.random.default_rng(number)
     return [" ".join(random.choice(words, random.integers(0, 12))) for _ in range(number)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from minibert.features.corpus.work import Work
 Pieces = Mapping[str, bytes | memoryview]
 
 
+@runtime_checkable
 class Output(Protocol):
     """A kind of file. A job keeps its streams in the work folder; at the end the file is made there, and then renamed."""
 

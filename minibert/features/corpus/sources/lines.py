@@ -36,15 +36,20 @@ def text_of(line: Line, name: str) -> str:
 
     InputError, with the line and the byte, for what is not UTF-8 and for NUL, which only binary files have.
     """
-    mark = len(BYTE_ORDER_MARK) if line.place == 0 and line.data.startswith(BYTE_ORDER_MARK) else 0
-    data = line.data[mark:]
-    if b"\0" in data:
-        where = f"byte {line.place + mark + data.index(0):,}, in line {line.number:,}"
+    if line.place == 0 and line.data.startswith(BYTE_ORDER_MARK):
+        line = Line(line.data.removeprefix(BYTE_ORDER_MARK), len(BYTE_ORDER_MARK), line.number)
+    if b"\0" in line.data:
+        where = f"byte {line.place + line.data.index(0):,}, in line {line.number:,}"
         raise InputError(f"{name} holds a NUL at {where}: it is a binary file, or UTF-16; give text in UTF-8")
+    return decoded(line, name)
+
+
+def decoded(line: Line, name: str) -> str:
+    """All characters of a line, with its end; InputError, with the line and the byte, for what is not UTF-8."""
     try:
-        return data.decode("utf-8")
+        return line.data.decode("utf-8")
     except UnicodeDecodeError as problem:
-        where = f"byte {line.place + mark + problem.start:,}, in line {line.number:,}"
+        where = f"byte {line.place + problem.start:,}, in line {line.number:,}"
         raise InputError(f"{name} is not UTF-8 at {where}; convert it to UTF-8 first") from None
 
 

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from minibert.errors import InputError
 
@@ -11,6 +11,7 @@ LONGEST_LINE = 1 << 26
 """In bytes: a file without line ends, /dev/zero for one, must not fill the memory."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Texts, one after the other, that can be read again from a place behind any of them."""
 
