@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -56,7 +56,7 @@ def check_given(texts: Sequence[str], files: Sequence[str], purpose: str) -> Non
         raise InputError("- (standard input) was given beside other texts; give either")
 
 
-def standard_input() -> IO[bytes]:
+def standard_input() -> BinaryIO:
     """The bytes of standard input; InputError where whoever started us closed it."""
     if sys.stdin is None:
         raise InputError("standard input is closed; expected a text a line")

@@ -173,8 +173,10 @@ def lock_folder(folder: Path) -> int:
             return descriptor  # some network disks have no locks
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK_FILE)):
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, str(os.getpid()).encode())
+                # For the message to others; a full disk need not keep us from going on.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, str(os.getpid()).encode())
                 return descriptor
         os.close(descriptor)  # the lock of a folder that was removed meanwhile
     raise LockedError(0)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import Any, Protocol, runtime_checkable
 
 from minibert.errors import InputError
 from minibert.features.corpus.sources.lines import numbered_lines, text_of, without_end
@@ -55,13 +55,26 @@ class TextList:
         """It cannot have changed."""
 
 
+@runtime_checkable
+class Bytes(Protocol):
+    """What is read of a stream: as files open for reading bytes have it."""
+
+    def read(self, size: int, /) -> bytes:
+        """So many bytes at most; none at the end."""
+        ...
+
+    def readline(self, size: int, /) -> bytes:
+        """A line, or so many bytes of it at most."""
+        ...
+
+
 class Stream:
     """The lines of a stream that can be read once, such as standard input.
 
     To go on behind a place, the same bytes must come again up to it: they are read, compared by their sha256, and left out.
     """
 
-    def __init__(self, stream: IO[bytes], name: str = "standard input") -> None:
+    def __init__(self, stream: Bytes, name: str = "standard input") -> None:
         self.name = name
         self._stream = stream
         self._digest = hashlib.sha256()
