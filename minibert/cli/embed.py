@@ -1,78 +1,160 @@
-"""`minibert embed`: texts to sentence vectors."""
+"""`minibert embed`: texts to vectors of sentences, words or tokens; a few are shown, files of any size are written."""
 
 import argparse
-import json
 import sys
-import warnings
+import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from minibert.atomic_write import write_atomically
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME
-from minibert.cli.texts import add_texts, texts_given
-from minibert.errors import InputError, TruncationWarning
+from minibert.cli.progress_of_texts import progress_bar
+from minibert.cli.texts import add_texts, check_given, standard_input
+from minibert.errors import InputError
 from minibert.features import Features, cosine_similarity
+from minibert.features.corpus import CorpusOptions, Outcome, Step, Stream, TextFiles, TextList, embed_corpus
+from minibert.features.corpus.engine import embed_chunk
+from minibert.features.corpus.job import check_target
+from minibert.features.corpus.options import LEVELS, MERGES, ON_LONG, OUTPUT_DTYPES, POOLINGS
+from minibert.features.corpus.outputs import output_of
+from minibert.features.corpus.sources import Source
+from minibert.printable import counted
 
-OUTPUTS = (".npy", ".npz", ".jsonl")
 LARGEST_TABLE = 12
+COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
 def add_parser(subparsers: Any) -> None:
     """Register the command `embed`."""
     parser = subparsers.add_parser(
         "embed",
-        help="turn texts into sentence vectors",
-        description="Turn texts into sentence vectors by the checkpoint's own recipe. With two or more texts, show how "
-        f"similar they are (a table of {LARGEST_TABLE} at most).",
+        help="turn texts into vectors",
+        description="Turn texts into vectors, of sentences by the checkpoint's own recipe unless told otherwise. With two or "
+        f"more texts, show how similar they are (a table of {LARGEST_TABLE} at most). With --output the texts may be of any "
+        "number: they are read and written bit by bit, and after a kill the same command goes on where it was.",
     )
-    add_texts(parser)
+    add_texts(
+        parser,
+        "read texts from a file: .jsonl (see --field), .csv, .tsv or .parquet (see --column), or of any other name a UTF-8 text "
+        "a line",
+    )
+    parser.add_argument("--field", metavar="NAME", help="the key of the text in a .jsonl (default: text)")
+    parser.add_argument("--column", metavar="NAME", help="the column of the text in a .csv, .tsv or .parquet (default: text)")
     parser.add_argument("--model", default=DEFAULT_NAME, help="a fetched name or a folder (default: %(default)s)")
-    parser.add_argument(
+    what = parser.add_argument_group("what is computed")
+    what.add_argument("--level", choices=LEVELS, default="sentences", help="what has a vector each (default: %(default)s)")
+    what.add_argument(
+        "--layers", type=_layers, default="last", help="which layers, by name or as numbers with commas (default: %(default)s)"
+    )
+    what.add_argument("--pool", choices=POOLINGS, help="how a sentence's vector is made of its tokens' (default: the recipe's)")
+    what.add_argument(
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="scale a sentence's vector to length 1, or not (default: the recipe's)",
+    )
+    what.add_argument("--merge", choices=MERGES, default="mean", help="how a word's vector is made of its parts'")
+    what.add_argument("--dim", type=int, metavar="N", help="keep the first N dimensions only")
+    what.add_argument("--on-long", choices=ON_LONG, default="truncate", help="for texts over the limit (default: %(default)s)")
+    what.add_argument("--dtype", choices=COMPUTE_DTYPES, help="what the products are computed in (default: the model's)")
+    what.add_argument("--device", metavar="PLATFORM", help="cpu, gpu or tpu (default: the best that JAX finds)")
+    where = parser.add_argument_group("where it goes")
+    where.add_argument(
         "--output",
         metavar="FILE",
-        help="write the vectors to FILE.npy (a float32 array [texts, hidden]), FILE.npz (`vectors` and `texts`) or "
-        "FILE.jsonl (a text and its vector a line)",
+        help="write to FILE.npy (an array [texts, width], sentences only), .npz, .jsonl or .parquet, with a receipt of how it "
+        "was made, in it or in FILE.receipt.json",
     )
+    where.add_argument(
+        "--output-dtype", choices=OUTPUT_DTYPES, default="float32", help="of what is written (default: %(default)s)"
+    )
+    where.add_argument("--restart", action="store_true", help="begin anew, whatever an interrupted run left")
+    where.add_argument("--quiet", action="store_true", help="no progress bar, no summary")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Embed, then write or show."""
+    """Embed, then write or show. What can be refused is refused before the model is loaded."""
+    options = CorpusOptions(
+        level=arguments.level,
+        layers=arguments.layers,
+        pooling=arguments.pool,
+        normalize=arguments.normalize,
+        merge=arguments.merge,
+        dim=arguments.dim,
+        on_long=arguments.on_long,
+        output_dtype=arguments.output_dtype,
+    )
+    source = _source(arguments)
     output = Path(arguments.output) if arguments.output else None
-    if output is not None and output.suffix not in OUTPUTS:
-        raise InputError(f"--output {output} ends in {output.suffix!r}; expected one of {', '.join(OUTPUTS)}")
-    texts = list(texts_given(arguments.texts, arguments.files, "embed"))
-    features = Features(arguments.model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncationWarning)  # said below
-        vectors = features.sentences(texts)
-    if vectors.truncated:
-        print(
-            f"warning: {vectors.truncated} of {len(texts)} texts were cut at {features.max_length} tokens",
-            file=sys.stderr,
-        )
     if output is not None:
-        _write(output, texts, vectors)
-        print(f"wrote {vectors.shape[0]} vectors of {vectors.shape[1]} dimensions to {output}")
+        output_of(output, options)
+        check_target(output)
+    elif arguments.restart or options.level != "sentences":
+        reason = "--restart" if arguments.restart else f"--level {options.level}"
+        raise InputError(f"{reason} needs a file to write to; give --output FILE")
+    if arguments.device is not None:
+        _use_device(arguments.device)
+    features = Features(arguments.model, **({} if arguments.dtype is None else {"dtype": arguments.dtype}))
+    if output is not None:
+        _write(features, source, output, options, arguments)
     else:
-        _show_vectors(texts, vectors)
-    _show_similarity(vectors)
+        _show(features, list(source.texts()), options)
     return 0
 
 
-def _write(path: Path, texts: list[str], vectors: np.ndarray) -> None:
-    with write_atomically(path) as file:
-        if path.suffix == ".npy":
-            np.save(file, vectors)
-        elif path.suffix == ".npz":
-            np.savez(file, vectors=vectors, texts=np.array(texts))
-        else:
-            for text, vector in zip(texts, vectors, strict=True):
-                row = {"text": text, "vector": [float(f"{value:.9g}") for value in vector]}
-                file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+def _source(arguments: argparse.Namespace) -> Source:
+    check_given(arguments.texts, arguments.files, "embed")
+    if arguments.files:
+        return TextFiles(arguments.files, arguments.field, arguments.column)
+    for name, value in (("--field", arguments.field), ("--column", arguments.column)):
+        if value is not None:
+            raise InputError(f"{name} belongs to files; give one by --file, or leave {name} out")
+    return Stream(standard_input()) if "-" in arguments.texts else TextList(arguments.texts)
+
+
+def _write(features: Features, source: Source, output: Path, options: CorpusOptions, arguments: argparse.Namespace) -> None:
+    first: list[Step] = []
+    started = time.monotonic()
+    with progress_bar(arguments.quiet) as bar:
+
+        def report(step: Step) -> None:
+            first.append(step) if not first else None
+            if bar is not None:
+                bar(step)
+
+        outcome = embed_corpus(
+            features, source, output, options, name_or_path=arguments.model, restart=arguments.restart, report=report
+        )
+    _warn_of_cut(outcome.truncated, outcome.texts, features)
+    if not arguments.quiet:
+        print(_summary(outcome, arguments.output, time.monotonic() - started))
+        if first and first[0].chunk is not None and options.level == "sentences" and outcome.texts <= LARGEST_TABLE:
+            _show_similarity(first[0].chunk.vectors)
+
+
+def _summary(outcome: Outcome, output: str, seconds: float) -> str:
+    new = outcome.texts - outcome.kept
+    kept = f", {counted(outcome.kept, 'text')} of them kept from an earlier run" if outcome.kept else ""
+    rows = f"wrote {counted(outcome.rows, 'vector')} of {outcome.width} dimensions to {output}"
+    return f"{rows} ({counted(outcome.texts, 'text')}{kept}; {seconds:.1f} s, {new / max(seconds, 1e-9):,.0f} texts/s)"
+
+
+def _show(features: Features, texts: list[str], options: CorpusOptions) -> None:
+    chunk = embed_chunk(features, texts, 0, options)
+    _warn_of_cut(chunk.truncated, len(texts), features)
+    _show_vectors(texts, chunk.vectors)
+    if len(texts) > LARGEST_TABLE:
+        console().print(f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)")
+    _show_similarity(chunk.vectors)
+
+
+def _warn_of_cut(truncated: int, texts: int, features: Features) -> None:
+    if truncated:
+        print(f"warning: {truncated} of {texts} texts were cut at {features.max_length} tokens", file=sys.stderr)
 
 
 def _show_vectors(texts: list[str], vectors: np.ndarray) -> None:
@@ -96,5 +178,24 @@ def _show_similarity(vectors: np.ndarray) -> None:
         for number, row in enumerate(cosine_similarity(vectors, vectors), start=1):
             similarity.add_row(str(number), *(f"{value:.2f}" for value in row))
         console().print(similarity)
-    elif len(vectors) > LARGEST_TABLE:
-        console().print(f"(the similarity table is shown for at most {LARGEST_TABLE} texts; use --output to keep the vectors)")
+
+
+def _layers(text: str) -> str | int | list[int]:
+    """`last` as it is, `3` and `-2` as a number, `1,-1` as numbers."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        return text
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _use_device(platform: str) -> None:
+    """Let JAX compute on that platform alone; InputError where this machine or this JAX has none."""
+    before = jax.config.jax_platforms  # type: ignore[attr-defined]
+    jax.config.update("jax_platforms", platform)
+    try:
+        jax.devices()
+    except RuntimeError as problem:
+        jax.config.update("jax_platforms", before)
+        reason = " ".join(str(problem).split())[:200]
+        raise InputError(f"--device {platform} cannot be used: {reason}; give cpu, or install JAX for that device") from None

@@ -4,23 +4,21 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from minibert.checkpoints.registry import folder_of
 from minibert.config import BertConfig
 from minibert.errors import InputError
+from minibert.features.corpus.sources.lines import decoded, numbered_lines, without_end
 from minibert.tokenizer import Tokenizer
 
-LONGEST_LINE = 1 << 26
-"""In bytes: a file without line ends, /dev/zero for one, must not fill the memory."""
 
-
-def add_texts(parser: argparse.ArgumentParser) -> None:
-    """Register the arguments that `texts_given` reads, `texts` and `files`."""
+def add_texts(parser: argparse.ArgumentParser, file_help: str = "read a text a line from a UTF-8 file") -> None:
+    """Register the arguments that `texts_given` reads, `texts` and `files`; `file_help` says what the files may be."""
     texts = parser.add_argument(
         "texts", nargs="+", default=[], metavar="TEXT", help="a text each; - reads a text a line from standard input"
     )
@@ -32,7 +30,7 @@ def add_texts(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="files",
         metavar="PATH",
-        help="read a text a line from a UTF-8 file; may be given several times",
+        help=f"{file_help}; may be given several times",
     )
 
 
@@ -42,15 +40,27 @@ def texts_given(texts: Sequence[str], files: Sequence[str], purpose: str) -> Ite
     `purpose` says in errors what they are for. Raises InputError where there are none, for more than one of these, and for a
     file that cannot be read as UTF-8.
     """
+    check_given(texts, files, purpose)
+    if files:
+        return _lines_of_files(files)
+    return _some(_lines(standard_input().readline, "standard input"), "standard input") if "-" in texts else iter(texts)
+
+
+def check_given(texts: Sequence[str], files: Sequence[str], purpose: str) -> None:
+    """InputError where there are no texts, or more than one of: texts, - for standard input, files."""
     if not texts and not files:
         raise InputError(f"there is no text to {purpose}; give one, - for standard input, or --file PATH")
     if texts and files:
         raise InputError("--file was given beside other texts; give either")
     if "-" in texts and len(texts) > 1:
         raise InputError("- (standard input) was given beside other texts; give either")
-    if files:
-        return _lines_of_files(files)
-    return _lines_of_standard_input() if "-" in texts else iter(texts)
+
+
+def standard_input() -> BinaryIO:
+    """The bytes of standard input; InputError where whoever started us closed it."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed; expected a text a line")
+    return sys.stdin.buffer
 
 
 def tokenized(folder: Path, texts: Sequence[str], config: BertConfig) -> dict[str, np.ndarray]:
@@ -63,12 +73,6 @@ def tokenized(folder: Path, texts: Sequence[str], config: BertConfig) -> dict[st
     if cut:
         print(f"warning: {cut} of {len(texts)} texts were cut at {longest} tokens", file=sys.stderr)
     return batch
-
-
-def _lines_of_standard_input() -> Iterator[str]:
-    if sys.stdin is None:
-        raise InputError("standard input is closed; expected a text a line")
-    return _some(_lines(sys.stdin.buffer.readline, "standard input"), "standard input")
 
 
 def _lines_of_files(paths: Sequence[str]) -> Iterator[str]:
@@ -90,17 +94,8 @@ def _lines_of_file(path: str) -> Iterator[str]:
 
 
 def _lines(read_line: Callable[[int], bytes], name: str) -> Iterator[str]:
-    # Lines of bytes end at "\n" alone; those of text, and str.splitlines(), also at characters that belong to a text.
-    place = 0
-    for number, line in enumerate(iter(partial(read_line, LONGEST_LINE + 1), b""), start=1):
-        if len(line) > LONGEST_LINE:
-            raise InputError(f"line {number} of {name} has over {LONGEST_LINE:,} bytes; expected a text a line")
-        try:
-            yield line.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-        except UnicodeDecodeError as problem:
-            where = f"byte {place + problem.start}, in line {number}"
-            raise InputError(f"{name} is not UTF-8 at {where}; convert it to UTF-8 first") from None
-        place += len(line)
+    for line in numbered_lines(read_line, name):
+        yield without_end(decoded(line, name))
 
 
 def _some(lines: Iterator[str], name: str) -> Iterator[str]:

@@ -93,10 +93,11 @@ class Features:
             raise InputError("pooling 'pooler' takes a single hidden state; expected layers such as 'last'")
         width = self._width(chosen, dim)
         vectors = np.empty((len(_checked(texts, "sentences")), width), self._dtype(dtype))
-        truncated = 0
+        truncated = number_of_tokens = 0
         for begin, some in _few_at_a_time(texts):
             pieces = self._pieces(some, on_long)
             truncated += pieces.truncated
+            number_of_tokens += sum(map(len, pieces.ids))
             pooled = self.engine.text_vectors(pieces.ids, chosen, recipe.pooling)[:, :width]
             whole = _averaged(pooled, pieces) if len(pieces.ids) > len(some) else pooled
             if recipe.normalize:
@@ -104,7 +105,7 @@ class Features:
                 whole = whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), np.float32(1e-12))
             vectors[begin : begin + len(some)] = whole
         self._warn(truncated, len(texts))
-        return SentenceVectors(vectors, truncated)
+        return SentenceVectors(vectors, truncated, number_of_tokens)
 
     def tokens(
         self,
@@ -121,8 +122,8 @@ class Features:
         from the window in which it has most text around it. Raises InputError as `sentences` does.
         """
         _checked(texts, "tokens")
-        entries, truncated = self._token_entries(texts, layers, dim, on_long, dtype)
-        return TextSequence([entry for entry, _ in entries], truncated)
+        entries, counts = self._token_entries(texts, layers, dim, on_long, dtype)
+        return TextSequence([entry for entry, _ in entries], *counts)
 
     def words(
         self,
@@ -142,10 +143,10 @@ class Features:
         _one_of("merge", merge, MERGES)
         _checked(texts, "words")
         # Merged as float32; float16 would round twice.
-        entries, truncated = self._token_entries(texts, layers, dim, on_long, "float32")
+        entries, counts = self._token_entries(texts, layers, dim, on_long, "float32")
         words = [words_of(entry, word_ids, merge) for entry, word_ids in entries]
         output = self._dtype(dtype)
-        return TextSequence([replace(word, vectors=word.vectors.astype(output, copy=False)) for word in words], truncated)
+        return TextSequence([replace(word, vectors=word.vectors.astype(output, copy=False)) for word in words], *counts)
 
     def similarity(self, left: Sequence[str], right: Sequence[str], **options: Any) -> Float32[np.ndarray, "left right"]:
         """The cosine of every text on the left with every text on the right; `options` as of `sentences`."""
@@ -172,21 +173,22 @@ class Features:
 
     def _token_entries(
         self, texts: Sequence[str], layers: LayerChoice, dim: int | None, on_long: str, dtype: str
-    ) -> tuple[list[tuple[TokenVectors, np.ndarray]], int]:
+    ) -> tuple[list[tuple[TokenVectors, np.ndarray]], tuple[int, int]]:
         chosen, output = self._layers(layers), self._dtype(dtype)
         width = self._width(chosen, dim)
         entries: list[tuple[TokenVectors, np.ndarray]] = []
-        truncated = 0
+        truncated = number_of_tokens = 0
         for _, some in _few_at_a_time(texts):
             pieces = self._pieces(some, on_long, with_places=True)
             truncated += pieces.truncated
+            number_of_tokens += sum(map(len, pieces.ids))
             vectors: list[np.ndarray] = [np.empty(0)] * len(pieces.ids)
             for piece, of_piece in self.engine.token_vectors(pieces.ids, chosen):
                 # A copy, or a few tokens would keep the memory of their whole batch.
                 vectors[piece] = of_piece[:, :width].astype(output)
             entries += self._put_together(some, pieces, vectors)
         self._warn(truncated, len(texts))
-        return entries, truncated
+        return entries, (truncated, number_of_tokens)
 
     def _put_together(
         self, texts: Sequence[str], pieces: Pieces, vectors: list[np.ndarray]

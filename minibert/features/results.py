@@ -9,21 +9,26 @@ from jaxtyping import Bool, Float, Int32
 
 
 class SentenceVectors(np.ndarray):
-    """An array [texts, width], with a count: of the texts of the call that gave it, `truncated` were cut."""
+    """An array [texts, width] with two counts of the call that gave it.
+
+    `truncated` of the texts were cut, and `number_of_tokens` were computed, padding left out.
+    """
 
     truncated: int
+    number_of_tokens: int
 
-    def __new__(cls, vectors: Float[np.ndarray, "texts width"], truncated: int) -> "SentenceVectors":
+    def __new__(cls, vectors: Float[np.ndarray, "texts width"], truncated: int, number_of_tokens: int) -> "SentenceVectors":
         """A view of `vectors`."""
         result = vectors.view(cls)
-        result.truncated = truncated
+        result.truncated, result.number_of_tokens = truncated, number_of_tokens
         return result
 
     def __array_finalize__(self, source: object) -> None:
         self.truncated = getattr(source, "truncated", 0)
+        self.number_of_tokens = getattr(source, "number_of_tokens", 0)
 
-    def __reduce__(self) -> tuple[type["SentenceVectors"], tuple[np.ndarray, int]]:
-        return SentenceVectors, (np.asarray(self), self.truncated)
+    def __reduce__(self) -> tuple[type["SentenceVectors"], tuple[np.ndarray, int, int]]:
+        return SentenceVectors, (np.asarray(self), self.truncated, self.number_of_tokens)
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,12 @@ OfText = TypeVar("OfText", TokenVectors, WordVectors)
 
 
 class TextSequence(Sequence[OfText], Generic[OfText]):
-    """One entry for each text, in their order; `truncated` of the texts were cut."""
+    """One entry for each text, in their order; `truncated` of the texts were cut, `number_of_tokens` were computed."""
 
-    def __init__(self, entries: list[OfText], truncated: int):
+    def __init__(self, entries: list[OfText], truncated: int, number_of_tokens: int):
         self._entries: list[OfText] = entries
         self.truncated = truncated
+        self.number_of_tokens = number_of_tokens
 
     @overload
     def __getitem__(self, place: int) -> OfText: ...

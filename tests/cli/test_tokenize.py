@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from minibert.cli import texts
 from minibert.cli import tokenize as tokenize_command
 from minibert.cli.main import main
 
@@ -358,5 +357,5 @@ def test_a_folder_without_a_vocabulary_is_named(tmp_path, capsys):
 
 
 def test_a_file_without_end_is_one_sentence(refused, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(texts, "LONGEST_LINE", 1000)
+    monkeypatch.setattr("minibert.features.corpus.sources.lines.LONGEST_LINE", 1000)
     assert "line 1 of /dev/zero has over 1,000 bytes; expected a text a line" in refused("--file", "/dev/zero")

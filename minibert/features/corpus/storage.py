@@ -1,0 +1,182 @@
+"""What reaches the disk, and in which order: appending, syncing, replacing, and a lock that dies with its holder.
+
+Everything that a resume builds on goes through here: bytes count once `sync` returned, a name counts once `sync_folder`
+returned for its folder. Errors are the system's own OSError; the callers know what to make of them.
+"""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, which has no such lock: there two writers are not told apart.
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_FILE = "lock"
+LOCK_ATTEMPTS = 100
+NEW = ".new"
+"""What the name of a file ends in until it is whole."""
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of `data`: a disk that fills up takes a part of it first, and says so at the next call only."""
+    rest = memoryview(data).cast("B") if len(data) else memoryview(b"")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def append(path: Path, data: bytes | memoryview) -> None:
+    """Append `data` to the file, which is made where it is absent, and bring it onto the disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def overwrite_start(path: Path, data: bytes) -> None:
+    """Put `data` over the first bytes of a file that is there, and bring it onto the disk."""
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cut(path: Path, size: int) -> None:
+    """Drop what is behind the first `size` bytes of the file."""
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+    try:
+        os.ftruncate(descriptor, size)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_content(path: Path, data: bytes) -> None:
+    """Give the file new content: after a crash it has the old or the new, never a mixture."""
+    new = path.with_name(path.name + NEW)
+    with created(new) as file:
+        file.write(data)
+    move(new, path)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename within one disk, over what is there; durable when this returns."""
+    os.replace(source, target)
+    sync_folder(target.parent)
+    if source.parent != target.parent:
+        sync_folder(source.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder onto the disk, where the system lets a folder be opened."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class NewFile(io.RawIOBase):
+    """A new file, seekable and for writing only, without a buffer: after an error nothing is left that would be written later."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        """Write all of `data`, unlike other raw files, and return its length in bytes."""
+        view = memoryview(data)
+        write_all(self.descriptor, view)
+        return view.nbytes
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new place."""
+        return os.lseek(self.descriptor, offset, whence)
+
+    def tell(self) -> int:
+        """The place."""
+        return os.lseek(self.descriptor, 0, os.SEEK_CUR)
+
+    def close(self) -> None:
+        """Give the descriptor back, once."""
+        if not self.closed:
+            os.close(self.descriptor)
+        super().close()
+
+
+@contextlib.contextmanager
+def created(path: Path) -> Iterator[NewFile]:
+    """A new file, on the disk when the block ends without an error."""
+    with NewFile(path) as file:
+        yield file
+        os.fsync(file.descriptor)
+
+
+def remove_folder(folder: Path, last: tuple[str, ...] = ()) -> None:
+    """Remove a folder of files; those named in `last` go last, in that order."""
+    names = sorted(os.listdir(folder), key=lambda name: (last.index(name) + 1 if name in last else 0, name))
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(folder / name)
+    os.rmdir(folder)
+
+
+class LockedError(Exception):
+    """Somebody else holds the lock; `holder` is the number of that process, or 0 where it is not known."""
+
+    def __init__(self, holder: int) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+def lock_folder(folder: Path) -> int:
+    """Make the folder where it is absent and take its lock, which the system takes back when this process ends.
+
+    Returns the descriptor that holds it, to be closed at the end. Raises LockedError where another process has it.
+    """
+    for attempt in range(LOCK_ATTEMPTS):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        try:
+            descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            # Another process has just finished and removed the folder; or it is a link to nowhere.
+            if attempt + 1 == LOCK_ATTEMPTS:
+                raise
+            continue
+        if fcntl is None:
+            return descriptor
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 20)
+            os.close(descriptor)
+            raise LockedError(int(holder) if holder.isdigit() else 0) from None
+        except OSError:
+            return descriptor  # some network disks have no locks
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK_FILE)):
+                # For the message to others; a full disk need not keep us from going on.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, str(os.getpid()).encode())
+                return descriptor
+        os.close(descriptor)  # the lock of a folder that was removed meanwhile
+    raise LockedError(0)
