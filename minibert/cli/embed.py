@@ -194,7 +194,7 @@ def _use_device(platform: str) -> None:
     before = jax.config.jax_platforms  # type: ignore[attr-defined]
     jax.config.update("jax_platforms", platform)
     try:
-        jax.devices()
+        jax.devices(platform)
     except RuntimeError as problem:
         jax.config.update("jax_platforms", before)
         reason = " ".join(str(problem).split())[:200]

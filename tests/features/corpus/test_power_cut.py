@@ -9,11 +9,11 @@ from power_cuts import Disk, File, watched
 
 
 @pytest.mark.parametrize(("level", "suffix"), [("sentences", ".npy"), ("sentences", ".jsonl"), ("words", ".npz")])
-def test_after_a_power_cut_the_old_file_or_the_new_is_there_and_the_job_goes_on(level, suffix, tmp_path: Path, monkeypatch):
+def test_after_a_power_cut_the_old_file_or_the_new_is_there_and_the_job_goes_on(level, suffix, in_memory: Path, monkeypatch):
     monkeypatch.setattr("minibert.features.corpus.job.model_facts", fake_facts)
-    source = tmp_path / "texts.txt"
+    source = in_memory / "texts.txt"
     source.write_text("".join(text + "\n" for text in some_texts(20)))
-    root = tmp_path / "disk"
+    root = in_memory / "disk"
     root.mkdir()
     output = root / f"vectors{suffix}"
     output.write_bytes(b"what was there before")

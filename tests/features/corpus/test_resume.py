@@ -2,7 +2,6 @@ import errno
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -51,20 +50,11 @@ def refusal(job, output: Path, **arguments) -> str:
     return str(problem.value)
 
 
-# Kept in memory where the system has such a folder: it is the order of the operations that counts.
-IN_MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_jobs_killed_at_any_operation_end_in_the_undisturbed_files_for_200_seeds(tmp_path: Path):
-    folder = (IN_MEMORY or tmp_path) / f"minibert-crash-runs-{os.getpid()}"
-    folder.mkdir()
+def test_jobs_killed_at_any_operation_end_in_the_undisturbed_files_for_200_seeds(in_memory: Path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
-    command = [sys.executable, "-W", "ignore", str(HERE / "crash_runs.py"), str(folder), "0", "200"]
-    try:
-        outcome = subprocess.run(command, capture_output=True, text=True, env=environment)
-    finally:
-        shutil.rmtree(folder)
+    command = [sys.executable, "-W", "ignore", str(HERE / "crash_runs.py"), str(in_memory), "0", "200"]
+    outcome = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert outcome.returncode == 0, outcome.stderr
     result = json.loads(outcome.stdout)
     assert result["wrong"] == []
