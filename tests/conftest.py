@@ -44,6 +44,17 @@ def with_checks_when_called(function: Any = None, **options: Any) -> Any:
 jaxtyping.jaxtyped = with_checks_when_called
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """One compilation cache for all processes of a run, those that tests start included, and for the runs after it.
+
+    JAX reads the environment when it is imported, which is later. A cache of the caller's own is left as it is.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ and hasattr(config, "cache"):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(config.cache.mkdir("compilation"))
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
 @pytest.fixture(scope="session")
 def minilm_folder() -> Path:
     """The fetched default checkpoint; skips where it is absent, unless MINIBERT_REQUIRE_CHECKPOINT is set."""
