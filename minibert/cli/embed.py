@@ -18,9 +18,13 @@ from minibert.features import Features, cosine_similarity
 from minibert.features.corpus import CorpusOptions, Outcome, Step, Stream, TextFiles, TextList, embed_corpus
 from minibert.features.corpus.engine import embed_chunk
 from minibert.features.corpus.job import check_target
-from minibert.features.corpus.options import LEVELS, MERGES, ON_LONG, OUTPUT_DTYPES, POOLINGS
+from minibert.features.corpus.options import LEVELS
 from minibert.features.corpus.outputs import output_of
 from minibert.features.corpus.sources import Source
+from minibert.features.documents import ON_LONG
+from minibert.features.features import OUTPUT_DTYPES
+from minibert.features.pooling import POOLINGS
+from minibert.features.words import MERGES
 from minibert.printable import counted
 
 LARGEST_TABLE = 12

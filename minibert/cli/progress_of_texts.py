@@ -26,18 +26,16 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[Step], None] | None]:
     )
     with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("embedding", total=None, rates="")
-        tokens: int | None = 0
+        tokens = 0
 
         def report(step: Step) -> None:
             nonlocal tokens
             if step.chunk is not None:
-                new = step.chunk.number_of_tokens
-                tokens = None if tokens is None or new is None else tokens + new
+                tokens += step.chunk.number_of_tokens
             seconds = max(bar.tasks[0].elapsed or 0.0, 1e-9)
             rates = f"{step.texts:,} texts"
             if step.texts > step.kept:
-                rates += f", {(step.texts - step.kept) / seconds:,.0f} texts/s"
-                rates += "" if tokens is None else f", {tokens / seconds:,.0f} tokens/s"
+                rates += f", {(step.texts - step.kept) / seconds:,.0f} texts/s, {tokens / seconds:,.0f} tokens/s"
             bar.update(task, completed=step.done, total=step.of, rates=rates)
 
         yield report

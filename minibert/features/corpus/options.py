@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from minibert.errors import InputError, shown
+from minibert.features.documents import ON_LONG
+from minibert.features.features import OUTPUT_DTYPES
+from minibert.features.pooling import POOLINGS
+from minibert.features.words import MERGES
 
 LEVELS = ("sentences", "words", "tokens")
-POOLINGS = ("mean", "cls", "pooler", "max")
-ON_LONG = ("truncate", "window", "error")
-MERGES = ("mean", "first", "last")
-OUTPUT_DTYPES = ("float32", "float16")
 
 
 @dataclass(frozen=True)
