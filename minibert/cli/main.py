@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import jax
 
 import minibert
-from minibert.checkpoints.registry import home
 from minibert.cli import convert, doctor, embed, fetch, inspect, record, tokenize, verify
+from minibert.cli.compilation_cache import keep_compiled_programs
 from minibert.errors import MinibertError
 
 
@@ -23,6 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (the process's own by default) and return the exit status."""
     parser = argparse.ArgumentParser(prog="minibert", description="BERT in JAX, proved equal to the references.")
     parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}")
+    parser.add_argument(
+        "--no-compilation-cache",
+        action="store_true",
+        help="keep no compiled programs; else they lie in compilation/ beside the fetched checkpoints, 512 MB at most",
+    )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (fetch, verify, record, doctor, embed, tokenize, inspect, convert):
         command.add_parser(subparsers)
@@ -39,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "" if any(each.startswith("-") for each in surplus) else "; what is no option belongs before the options"
         parser.error(f"unrecognized arguments: {' '.join(surplus)}{hint}")
     try:
-        keep_compiled_programs()
+        if not parsed.no_compilation_cache:
+            keep_compiled_programs()
         status = parsed.run(parsed)
         sys.stdout.flush()
         return status
@@ -64,14 +70,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 3
-
-
-def keep_compiled_programs() -> None:
-    """Let JAX keep compiled programs on disk, in `compilation/` beside the checkpoints: the next start need not compile."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        jax.config.update("jax_compilation_cache_dir", str(home() / "compilation"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 if __name__ == "__main__":
