@@ -222,8 +222,10 @@ def _known_values(folder: Path, sources: Mapping[str, _Stored]) -> dict[str, Any
 
 
 def _architectures(known: Mapping[str, Any], sources: Mapping[str, _Stored]) -> list[str]:
-    if known.get("architectures"):
-        return list(known["architectures"])
+    stated = known.get("architectures")
+    # Anything else is no list of classes: of a single name the letters would be written, one by one.
+    if isinstance(stated, list) and stated and all(isinstance(name, str) for name in stated):
+        return stated
     if "classifier.weight" in sources:
         return ["BertForSequenceClassification" if "pooler.dense.weight" in sources else "BertForTokenClassification"]
     if "qa_outputs.weight" in sources:

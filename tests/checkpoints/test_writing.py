@@ -179,6 +179,18 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("stated", "written"),
+    [(["BertForMaskedLM"], ["BertForMaskedLM"])]
+    + [(odd, ["BertModel"]) for odd in ("BertForMaskedLM", [], [7], {"BertForMaskedLM": 1}, 7, None)],
+)
+def test_architectures_that_are_no_list_of_names_are_told_from_the_tensors(source: Path, stated, written, tmp_path: Path):
+    config = json.loads((source / "config.json").read_text(encoding="utf-8")) | {"architectures": stated}
+    (source / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    minibert.convert(source, tmp_path / "there")
+    assert json.loads((tmp_path / "there" / "config.json").read_text(encoding="utf-8"))["architectures"] == written
+
+
 def test_the_recipe_for_sentence_vectors_is_taken_along(source: Path, tmp_path: Path):
     (source / "1_Pooling").mkdir()
     (source / "modules.json").write_bytes(b"[]\r\n")
