@@ -26,7 +26,7 @@ from minibert.checkpoints.tensors import FLAX_FILE, StoredTensors
 from minibert.config import DTYPES, BertConfig
 from minibert.errors import CheckpointError, ConfigError, InputError, MinibertError, TokenizerError
 from minibert.model import Bert
-from minibert.strict_json import read_json_object
+from minibert.strict_json import read_json_object, read_regular_file
 from minibert.tokenizer import Tokenizer
 
 FORMATS = {"safetensors": TORCH, "tensorflow": GOOGLE, "flax": FLAX}
@@ -34,6 +34,7 @@ GOOGLE_PREFIX = "bert_model.ckpt"
 SHARD_BYTES = 5_000_000_000
 RECIPE_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json")
 """How sentence-transformers makes vectors of hidden states: kept, where a checkpoint has them."""
+MAX_RECIPE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -221,8 +222,10 @@ def _known_values(folder: Path, sources: Mapping[str, _Stored]) -> dict[str, Any
 
 
 def _architectures(known: Mapping[str, Any], sources: Mapping[str, _Stored]) -> list[str]:
-    if known.get("architectures"):
-        return list(known["architectures"])
+    stated = known.get("architectures")
+    # Anything else is no list of classes: of a single name the letters would be written, one by one.
+    if isinstance(stated, list) and stated and all(isinstance(name, str) for name in stated):
+        return stated
     if "classifier.weight" in sources:
         return ["BertForSequenceClassification" if "pooler.dense.weight" in sources else "BertForTokenClassification"]
     if "qa_outputs.weight" in sources:
@@ -239,9 +242,11 @@ def _write_rest(source: Path, work: Path) -> list[str]:
     except TokenizerError as problem:
         left_out.append(f"the tokenizer: {problem}")
     for name in RECIPE_FILES:
-        if (source / name).is_file():
+        if (source / name).exists():
+            # Read as every other file of a checkpoint is: a pipe would never end, and a huge file would fill the disk.
+            content = read_regular_file(source / name, error=CheckpointError, max_bytes=MAX_RECIPE_BYTES)
             (work / name).parent.mkdir(exist_ok=True)
-            shutil.copyfile(source / name, work / name)
+            (work / name).write_bytes(content)
     return left_out
 
 

@@ -8,6 +8,7 @@
     config.json               the model's maximum and vocabulary    transformers'
 
 Where two files give the same setting, the later one in this list counts, and what the caller gives counts before all.
+Where none says whether texts become lower case, the vocabulary does: they keep their case if its tokens have capitals.
 Files that contradict each other about ids are an error: nobody can know which of them the model was trained with.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from minibert.errors import TokenizerError
 from minibert.strict_json import read_json_object
+from minibert.tokenizer.casing import has_capitals
 from minibert.tokenizer.settings import (
     TokenizerSettings,
     WholeToken,
@@ -70,6 +72,9 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
     if "additional_special_tokens" not in own:
         additional = [token.content for token in whole_tokens if token.content not in settings.special_tokens.values()]
         settings = replace(settings, additional_special_tokens=tuple(dict.fromkeys(additional)))
+    if "do_lower_case" not in values | own:
+        # BERT's own default is lower case, which turns a cased model's names into other words or [UNK] without a sign of it.
+        settings = replace(settings, do_lower_case=not has_capitals(vocabulary.tokens, settings.whole_tokens))
     if (folder / "config.json").exists():
         settings = _within_model(settings, vocabulary, folder / "config.json")
     return vocabulary, settings

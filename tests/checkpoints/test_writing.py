@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -176,6 +177,38 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(CheckpointError, match="cannot be written: No space left on device; nothing of it is there"):
         minibert.convert(TINY / "gelu", tmp_path / "there")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("stated", "written"),
+    [(["BertForMaskedLM"], ["BertForMaskedLM"])]
+    + [(odd, ["BertModel"]) for odd in ("BertForMaskedLM", [], [7], {"BertForMaskedLM": 1}, 7, None)],
+)
+def test_architectures_that_are_no_list_of_names_are_told_from_the_tensors(source: Path, stated, written, tmp_path: Path):
+    config = json.loads((source / "config.json").read_text(encoding="utf-8")) | {"architectures": stated}
+    (source / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    minibert.convert(source, tmp_path / "there")
+    assert json.loads((tmp_path / "there" / "config.json").read_text(encoding="utf-8"))["architectures"] == written
+
+
+def test_the_recipe_for_sentence_vectors_is_taken_along(source: Path, tmp_path: Path):
+    (source / "1_Pooling").mkdir()
+    (source / "modules.json").write_bytes(b"[]\r\n")
+    (source / "1_Pooling" / "config.json").write_bytes(b"{}")
+    minibert.convert(source, tmp_path / "there")
+    assert (tmp_path / "there" / "modules.json").read_bytes() == b"[]\r\n"
+    assert (tmp_path / "there" / "1_Pooling" / "config.json").read_bytes() == b"{}"
+
+
+def test_a_recipe_that_is_a_pipe_or_too_large_is_refused(source: Path, tmp_path: Path):
+    os.mkfifo(source / "modules.json")
+    with pytest.raises(CheckpointError, match=r"modules\.json is not a regular file"):
+        minibert.convert(source, tmp_path / "there")
+    (source / "modules.json").unlink()
+    (source / "sentence_bert_config.json").write_bytes(b" " * ((1 << 20) + 1))
+    with pytest.raises(CheckpointError, match=r"sentence_bert_config\.json has 1,048,577 bytes, over the limit"):
+        minibert.convert(source, tmp_path / "there")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 @pytest.mark.reference

@@ -28,7 +28,8 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in TOKENS), encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"additional_special_tokens": ADDED}), encoding="utf-8")
+    config = {"additional_special_tokens": ADDED, "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     return folder
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from minibert import Tokenizer
 from minibert.errors import TokenizerError
 from minibert.tokenizer.folder import read_folder
 from minibert.tokenizer.settings import TokenizerSettings
@@ -34,6 +35,37 @@ def settings(folder: Path, **overrides: object) -> TokenizerSettings:
 
 def test_vocab_txt_alone_gives_the_settings_of_the_uncased_original(tmp_path: Path):
     assert settings(write(tmp_path)) == TokenizerSettings()
+
+
+CASED = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused1]", "the", "The", "##s", "É"]
+
+
+@pytest.mark.parametrize("config", [None, {"model_max_length": 128}])
+def test_a_vocabulary_with_capitals_keeps_case_where_no_file_says_it(tmp_path: Path, config: dict | None):
+    folder = write(tmp_path, **({} if config is None else {"tokenizer_config": config}))
+    (folder / "vocab.txt").write_text("\n".join(CASED), encoding="utf-8")
+    tokenizer = Tokenizer.from_folder(folder)
+    assert tokenizer.tokenize("The É the") == ["The", "É", "the"]
+    assert tokenizer.settings.removes_accents is False
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_what_a_file_or_the_caller_says_on_case_counts_before_the_vocabulary(tmp_path: Path, said: bool):
+    (tmp_path / "vocab.txt").write_text("\n".join(CASED), encoding="utf-8")
+    assert settings(tmp_path, do_lower_case=said).do_lower_case is said
+    assert settings(write(tmp_path, vocab=False, tokenizer_config={"do_lower_case": said})).do_lower_case is said
+
+
+@pytest.mark.parametrize("capitals", [["[Name]", "[MASK]"], ["Name"]])
+def test_a_few_tokens_with_capitals_make_no_cased_vocabulary(tmp_path: Path, capitals: list[str]):
+    tokens = dict.fromkeys([*TOKENS, *(f"a{number}" for number in range(100)), *capitals])
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    assert settings(tmp_path).do_lower_case is True
+
+
+def test_special_tokens_of_other_names_make_no_cased_vocabulary(tmp_path: Path):
+    (tmp_path / "vocab.txt").write_text("\n".join([*TOKENS, "<X>"]), encoding="utf-8")
+    assert settings(write(tmp_path, vocab=False, special_tokens_map={"mask_token": "<X>"})).do_lower_case is True
 
 
 def test_tokenizer_json_alone_gives_the_vocabulary_and_its_settings(tmp_path: Path):

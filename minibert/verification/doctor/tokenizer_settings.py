@@ -1,7 +1,6 @@
 """The tokenizer's settings against the vocabulary, the model and each other."""
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from minibert.errors import MinibertError, TokenizerError, shown
 from minibert.printable import counted, listed
 from minibert.strict_json import read_json_object
+from minibert.tokenizer.casing import FEW_CAPITALS, capitals_and_letters
 from minibert.tokenizer.settings import NO_MAXIMUM, read_special_tokens_map, read_tokenizer_config
 from minibert.tokenizer.tokenizer_json import read_tokenizer_json
 from minibert.verification.doctor.findings import Finding, bad, good, in_short, note, warning
@@ -16,9 +16,6 @@ from minibert.verification.doctor.patient import NO_VOCABULARY, NotCheckedError,
 
 FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
-FEW_CAPITALS = 0.01
-"""The share of capitalised tokens, of those with letters, up to which a vocabulary is one of lower case: a third of them are
-capitalised in BERT's cased vocabularies, none in the others."""
 MOSTLY = 0.5
 
 
@@ -51,10 +48,7 @@ def loading(patient: Patient) -> Finding:
 def case(patient: Patient) -> Finding:
     """Whether the tokenizer treats case as the vocabulary does."""
     tokenizer = patient.tokenizer
-    special = set(tokenizer.settings.whole_tokens)
-    tokens = [token for token in tokenizer.vocabulary.tokens if token not in special and not re.fullmatch(r"\[.*\]", token)]
-    capitals = sum(token.lower() != token for token in tokens)
-    letters = sum(token.lower() != token.upper() for token in tokens)
+    capitals, letters = capitals_and_letters(tokenizer.vocabulary.tokens, tokenizer.settings.whole_tokens)
     text = f"{capitals:,} of {counted(letters, 'token')} with letters have capitals, and the tokenizer"
     facts: dict[str, Any] = {"capitalised": capitals, "with_letters": letters}
     if tokenizer.settings.do_lower_case and capitals > FEW_CAPITALS * letters:
@@ -65,7 +59,7 @@ def case(patient: Patient) -> Finding:
         )
     if not tokenizer.settings.do_lower_case and letters and capitals <= FEW_CAPITALS * letters:
         found = f"{text} keeps case: the vocabulary looks uncased, and words with capitals become [UNK]."
-        if letters < MOSTLY * len(tokens):
+        if letters < MOSTLY * len(tokenizer.vocabulary):
             return note(f"{found} Most of its tokens have no letters with case.", **facts)
         return warning(
             found,
@@ -123,7 +117,7 @@ def contradictions(patient: Patient) -> Finding:
             if value is not None:
                 given[setting] = (value, name)
     if not given:
-        return note("No file gives settings: BERT's own hold, lower case and all.")
+        return note("No file gives settings: BERT's own hold, and the vocabulary decides on case.")
     if differing:
         return warning(f"{listed(differing)}.", "Other readers may take the other one: make the files say the same.")
     return good(f"None, over {counted(len(given), 'setting')}.")
