@@ -80,10 +80,11 @@ class Tokenizer:
         """The tokenizer of the checkpoint in `folder`, from vocab.txt or tokenizer.json and the settings beside.
 
         `overrides` replace settings of the files, by the names of TokenizerSettings: `do_lower_case=False`,
-        `model_max_length=128`. The model maximum is never above `max_position_embeddings` of the config.json there.
+        `model_max_length=128`. The model maximum is never above `max_position_embeddings` of the config.json there, or else
+        of the bert_config.json.
 
         Raises TokenizerError for files that are missing, broken, contradict each other, or describe another tokenizer
-        than BERT's, for a vocabulary larger than the model's, and for an unknown override.
+        than BERT's, for a vocabulary of another size than the model's, and for an unknown override.
         """
         return cls(*read_folder(checked_folder(folder), overrides))
 

@@ -99,9 +99,27 @@ def test_a_vocabulary_larger_than_the_models_is_an_error(tmp_path: Path):
         settings(write(tmp_path, config={"vocab_size": 6}))
 
 
-@pytest.mark.parametrize("size", [7, 64])
+@pytest.mark.parametrize("size", [7, 8, 64, 128])
 def test_a_models_vocabulary_may_be_padded(tmp_path: Path, size: int):
     assert settings(write(tmp_path, config={"vocab_size": size})) == TokenizerSettings()
+
+
+@pytest.mark.parametrize("size", [9, 16, 72, 192, 30522])
+def test_a_vocabulary_that_lacks_lines_is_an_error_that_names_both_counts(tmp_path: Path, size: int):
+    with pytest.raises(TokenizerError, match=rf"config\.json: vocab_size is {size:,}, but the vocabulary has 7 tokens; expected"):
+        settings(write(tmp_path, config={"vocab_size": size}))
+
+
+def test_added_tokens_count_as_rows_of_the_table(tmp_path: Path):
+    assert len(read_folder(write(tmp_path, added_tokens={"<c>": 7, "<d>": 8}, config={"vocab_size": 9}), {})[0]) == 9
+
+
+def test_the_originals_configuration_counts_where_there_is_no_other(tmp_path: Path):
+    folder = write(tmp_path, bert_config={"vocab_size": 7, "max_position_embeddings": 64})
+    assert settings(folder).model_max_length == 64
+    with pytest.raises(TokenizerError, match=r"bert_config\.json: vocab_size is 9"):
+        settings(write(tmp_path, bert_config={"vocab_size": 9}))
+    assert settings(write(tmp_path, config={"vocab_size": 8})).model_max_length is None
 
 
 @pytest.mark.parametrize("name", ["vocab_size", "max_position_embeddings"])
