@@ -17,8 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from minibert.errors import TokenizerError
-from minibert.strict_json import read_json_object
+from minibert.errors import TokenizerError, shown
+from minibert.printable import listed
+from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object
 from minibert.tokenizer.casing import has_capitals
 from minibert.tokenizer.settings import (
     TokenizerSettings,
@@ -101,7 +102,7 @@ def _check_same_tokens(lines: Sequence[str], vocabulary: Vocabulary, folder: Pat
     for token_id, (line, token) in enumerate(zip(lines, vocabulary.tokens, strict=True)):
         if line != token and line != trim_end(token):
             raise TokenizerError(
-                f"{folder}: the id {token_id} is {line!r} in vocab.txt and {token!r} in tokenizer.json; delete "
+                f"{folder}: the id {token_id} is {shown(line)} in vocab.txt and {shown(token)} in tokenizer.json; delete "
                 "the one that does not belong to the weights"
             )
 
@@ -118,24 +119,24 @@ def _with_added_tokens(vocabulary: Vocabulary, tokens: Sequence[WholeToken]) -> 
             new[token.content] = token.token_id
         elif token.token_id is not None and token.token_id != known:
             raise TokenizerError(
-                f"{token.where} gives {token.content!r} the id {token.token_id}, the vocabulary {known}; expected the same"
+                f"{token.where} gives {shown(token.content)} the id {token.token_id}, the vocabulary {known}; expected the same"
             )
     for token in tokens:
         if token.content not in vocabulary.ids and token.content not in new:
             raise TokenizerError(
-                f"{token.where} has the token {token.content!r}, which is not in the vocabulary, and no file gives its id; "
+                f"{token.where} has the token {shown(token.content)}, which is not in the vocabulary, and no file gives its id; "
                 "expected it under its id in added_tokens_decoder of tokenizer_config.json"
             )
     if sorted(new.values()) != list(range(len(vocabulary), len(vocabulary) + len(new))):
         raise TokenizerError(
-            f"the tokens {', '.join(map(repr, new))} are added to a vocabulary of {len(vocabulary):,} under the ids "
-            f"{', '.join(map(str, new.values()))}; expected the ids that follow it, each once"
+            f"the tokens {listed([shown(token) for token in new])} are added to a vocabulary of {len(vocabulary):,} under the "
+            f"ids {listed([shown(token_id) for token_id in new.values()])}; expected the ids that follow it, each once"
         )
     return Vocabulary([*vocabulary.tokens, *sorted(new, key=new.__getitem__)]) if new else vocabulary
 
 
 def _within_model(settings: TokenizerSettings, vocabulary: Vocabulary, path: Path) -> TokenizerSettings:
-    config = read_json_object(path, error=TokenizerError)
+    config = read_json_object(path, error=TokenizerError, max_bytes=MAX_SETTINGS_BYTES)
     rows, tokens = _size(config, "vocab_size", path), len(vocabulary)
     if rows is not None and rows < tokens:
         raise TokenizerError(
@@ -156,5 +157,5 @@ def _within_model(settings: TokenizerSettings, vocabulary: Vocabulary, path: Pat
 def _size(config: Mapping[str, object], name: str, path: Path) -> int | None:
     value = config.get(name)
     if value is not None and (type(value) is not int or value < 1):
-        raise TokenizerError(f"{path}: {name} is {value!r}; expected a whole number from 1 upwards")
+        raise TokenizerError(f"{path}: {name} is {shown(value)}; expected a whole number from 1 upwards")
     return value if isinstance(value, int) else None

@@ -48,13 +48,13 @@ class Tokenizer:
         for name, token in self.settings.special_tokens.items():
             if token not in self.vocabulary.ids:
                 raise TokenizerError(
-                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {token!r}; expected all of BERT's "
+                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {shown(token)}; expected all of BERT's "
                     f"special tokens in it, or {name}=… to name the token that stands for it"
                 )
         for token in self.settings.additional_special_tokens:
             if token not in self.vocabulary.ids:
                 raise TokenizerError(
-                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks the additional special token {token!r}; "
+                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks the additional special token {shown(token)}; "
                     "add_special_tokens gives it an id"
                 )
         text_tokens = TextTokens(self.vocabulary, self.settings)

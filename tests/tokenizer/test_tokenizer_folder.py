@@ -224,3 +224,42 @@ def test_a_broken_config_is_an_error_of_the_tokenizer(tmp_path: Path):
     (write(tmp_path) / "config.json").write_bytes(b"[" * 2000)
     with pytest.raises(TokenizerError, match="nesting"):
         settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config", "special_tokens_map", "config", "bert_config"])
+def test_settings_have_at_most_a_mebibyte(tmp_path: Path, name: str):
+    (write(tmp_path) / f"{name}.json").write_bytes(b"{" + b" " * (1 << 20) + b"}")
+    with pytest.raises(TokenizerError, match=rf"{name}\.json has 1,048,578 bytes, over the limit of 1,048,576"):
+        settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json", "added_tokens.json"])
+def test_files_of_tokens_have_at_most_16_mebibytes(tmp_path: Path, name: str):
+    with (write(tmp_path) / name).open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(TokenizerError, match=rf"{name} has 16,777,217 bytes, over the limit of 16,777,216"):
+        settings(tmp_path)
+
+
+def test_a_tokenizer_json_of_half_a_million_tokens_is_read(tmp_path: Path):
+    tokens = {token: token_id for token_id, token in enumerate([*TOKENS, *(f"token{number}" for number in range(500_000))])}
+    described = TOKENIZER_JSON | {"model": TOKENIZER_JSON["model"] | {"vocab": tokens}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+    assert len(read_folder(tmp_path, {})[0]) == 500_007
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"added_tokens": {f"token{number}": 10**6 + number for number in range(10_000)}},
+        {"tokenizer_config": {"unk_token": "x" * 900_000}},
+        {"tokenizer_config": {"model_max_length": "x" * 900_000}},
+        {"tokenizer_config": {"tokenizer_class": "x" * 900_000}},
+        {"config": {"vocab_size": "x" * 900_000}},
+        {"tokenizer": {"x" * 900_000: 1}},
+    ],
+)
+def test_messages_stay_short_whatever_files_hold(tmp_path: Path, files: dict):
+    with pytest.raises(TokenizerError) as problem:
+        Tokenizer.from_folder(write(tmp_path, **files))
+    assert len(str(problem.value)) < 2000
