@@ -15,6 +15,8 @@ from typing import Any
 from minibert.errors import MinibertError, shown
 
 MAX_DEPTH = 64
+# Of files that state settings, and of those that hold a vocabulary: 10 MB of them are a tokenizer.json of 500,000 tokens.
+MAX_SETTINGS_BYTES, MAX_VOCABULARY_BYTES = 1 << 20, 16 << 20
 MAX_NUMBER_LENGTH = 400
 # Strings are skipped possessively, so that an unterminated one costs linear time.
 _ALL_BUT_BRACKETS = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++)++', re.DOTALL)
@@ -37,6 +39,8 @@ def read_regular_file(path: Path, *, error: type[MinibertError], max_bytes: int)
         if status.st_size > max_bytes:
             raise error(f"{path} has {status.st_size:,} bytes, over the limit of {max_bytes:,} for such a file")
         return path.read_bytes()
+    except MemoryError:
+        raise error(f"{path} has more bytes than memory is left for; free some, or give another file") from None
     except FileNotFoundError:
         raise error(f"{path} does not exist") from None
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
@@ -55,8 +59,16 @@ def parse_json(data: bytes, where: str, *, error: type[MinibertError]) -> Any:
     """The JSON value in `data`; `where` names its origin in errors, which are of the kind `error`.
 
     Refused: anything but UTF-8 without a byte order mark, a key given twice at any level, nesting over 64 levels, NaN,
-    infinities, numbers that overflow or have over 400 characters, and lone surrogates.
+    infinities, numbers that overflow or have over 400 characters, lone surrogates, and what needs more memory than is left.
     """
+    try:
+        return _parsed(data, where, error)
+    except MemoryError:
+        # Three bytes of brackets become an object of 64, so that a file of a few MB may not fit.
+        raise error(f"{where} needs more memory than is left to be read as JSON; free some, or give another file") from None
+
+
+def _parsed(data: bytes, where: str, error: type[MinibertError]) -> Any:
 
     def refuse(reason: str) -> MinibertError:
         return error(f"{where} is not valid JSON for minibert: {reason}")

@@ -175,3 +175,16 @@ def test_a_sparse_file_of_a_terabyte_is_an_error_before_it_is_read(tmp_path: Pat
 def test_a_file_of_exactly_the_limit_is_read(tmp_path: Path):
     (tmp_path / "notes.json").write_bytes(b"{}")
     assert read(tmp_path / "notes.json", max_bytes=2) == {}
+
+
+def test_too_little_memory_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    (tmp_path / "notes.json").write_bytes(b"{}")
+    monkeypatch.setattr("minibert.strict_json.json.loads", full)
+    with pytest.raises(ConfigError, match=r"notes\.json needs more memory than is left"):
+        read(tmp_path / "notes.json")
+    monkeypatch.setattr(Path, "read_bytes", full)
+    with pytest.raises(ConfigError, match=r"notes\.json has more bytes than memory is left for"):
+        read(tmp_path / "notes.json")

@@ -5,13 +5,14 @@ members. So the whole layout is checked before a byte is unpacked, for every mem
 reads the same everywhere. Names in the archive only select; where a file lands is decided by the caller.
 """
 
+import contextlib
 import os
 import re
 import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,6 +40,30 @@ def unpack(archive: Path, wanted: Mapping[str, Path], sizes: Mapping[str, int | 
     differently (equal names, headers that disagree, overlaps, holes), an encrypted member, a name that leads out of a
     folder, a symlink, a member that is missing, inflates suspiciously, or has another size or checksum than declared.
     """
+    with _sound_zip(archive) as (stream, members, starts):
+        for name in wanted:
+            _check_size(archive, _found(archive, members, name), sizes.get(name))
+        for name, target in wanted.items():
+            _inflate(archive, stream, members[name], starts[name], target)
+
+
+def check_members(archive: Path, limits: Mapping[str, int]) -> None:
+    """FetchError unless `unpack` would take the members `limits` (name in the archive -> most bytes) out, as far as their
+    headers tell: only those are read."""
+    with _sound_zip(archive) as (_, members, _):
+        for name, most in limits.items():
+            member = _found(archive, members, name)
+            _check_size(archive, member, None)
+            if member.file_size > most:
+                raise FetchError(
+                    f"{archive.name}: the member {shown(name)} has {member.file_size:,} bytes unpacked; expected at most "
+                    f"{most:,} for such a file"
+                )
+
+
+@contextlib.contextmanager
+def _sound_zip(archive: Path) -> Iterator[tuple[BinaryIO, dict[str, zipfile.ZipInfo], dict[str, int]]]:
+    """The zip opened, its members by their names, and where the bytes of each begin, once its whole layout is checked."""
     try:
         with archive.open("rb") as stream:
             check_directory(archive, stream)
@@ -46,15 +71,16 @@ def unpack(archive: Path, wanted: Mapping[str, Path], sizes: Mapping[str, int | 
             members = {_checked_name(archive, member): member for member in opened.infolist()}
             if len({name.casefold() for name in members}) != len(opened.infolist()):
                 raise FetchError(f"{archive.name} holds two members of one name, so that readers disagree on which one counts")
-            starts = _check_layout(archive, stream, list(members.values()), opened.start_dir)
-            for name, target in wanted.items():
-                if name not in members:
-                    raise FetchError(f"{archive.name} has no member {name}, which the registry expects there")
-                _check_size(archive, members[name], sizes.get(name))
-                _inflate(archive, stream, members[name], starts[name], target)
+            yield stream, members, _check_layout(archive, stream, list(members.values()), opened.start_dir)
     # What the zipfile module raises on damaged directories, in one version or another.
     except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError) as problem:
         raise FetchError(f"{archive.name} is not a sound zip file: {problem}") from None
+
+
+def _found(archive: Path, members: Mapping[str, zipfile.ZipInfo], name: str) -> zipfile.ZipInfo:
+    if name not in members:
+        raise FetchError(f"{archive.name} has no member {name}, which the registry expects there")
+    return members[name]
 
 
 def check_directory(archive: Path, stream: BinaryIO) -> None:

@@ -26,7 +26,7 @@ from minibert.checkpoints.tensors import FLAX_FILE, StoredTensors
 from minibert.config import DTYPES, BertConfig
 from minibert.errors import CheckpointError, ConfigError, InputError, MinibertError, TokenizerError
 from minibert.model import Bert
-from minibert.strict_json import read_json_object, read_regular_file
+from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object, read_regular_file
 from minibert.tokenizer import Tokenizer
 
 FORMATS = {"safetensors": TORCH, "tensorflow": GOOGLE, "flax": FLAX}
@@ -34,7 +34,6 @@ GOOGLE_PREFIX = "bert_model.ckpt"
 SHARD_BYTES = 5_000_000_000
 RECIPE_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json")
 """How sentence-transformers makes vectors of hidden states: kept, where a checkpoint has them."""
-MAX_RECIPE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ def _write_config(
 def _known_values(folder: Path, sources: Mapping[str, _Stored]) -> dict[str, Any]:
     """What a Hugging Face configuration says besides what minibert knows, such as labels; else what a head says of them."""
     file = folder / "config.json"
-    known = read_json_object(file, error=CheckpointError) if file.exists() else {}
+    known = read_json_object(file, error=CheckpointError, max_bytes=MAX_SETTINGS_BYTES) if file.exists() else {}
     head = sources.get("classifier.weight")
     if head is not None and not known.keys() & {"id2label", "num_labels"}:
         labels = [f"LABEL_{label}" for label in range(head.source.shape[0 if head.is_transposed else -1])]
@@ -244,7 +243,7 @@ def _write_rest(source: Path, work: Path) -> list[str]:
     for name in RECIPE_FILES:
         if (source / name).exists():
             # Read as every other file of a checkpoint is: a pipe would never end, and a huge file would fill the disk.
-            content = read_regular_file(source / name, error=CheckpointError, max_bytes=MAX_RECIPE_BYTES)
+            content = read_regular_file(source / name, error=CheckpointError, max_bytes=MAX_SETTINGS_BYTES)
             (work / name).parent.mkdir(exist_ok=True)
             (work / name).write_bytes(content)
     return left_out

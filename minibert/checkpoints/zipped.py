@@ -8,10 +8,11 @@ import zipfile
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from minibert.checkpoints.archive import check_directory, unpack
-from minibert.checkpoints.formats.opening import opened
+from minibert.checkpoints.archive import check_directory, check_members, unpack
+from minibert.checkpoints.formats.opening import MAX_FILE_BYTES, opened
 from minibert.checkpoints.integrity import sha256_of
 from minibert.errors import CheckpointError, FetchError, MinibertError
+from minibert.strict_json import MAX_SETTINGS_BYTES, MAX_VOCABULARY_BYTES
 
 WANTED = (
     "bert_config.json",
@@ -28,6 +29,8 @@ WANTED = (
 )
 """Nothing else is taken out, and everything lands beside each other."""
 
+MAX_INDEX_BYTES = 4 << 20
+
 
 def unpacked(archive: Path, home: Path) -> Path:
     """The folder with the checkpoint that a zip holds, under `home`; there is one for each sha256 of a zip.
@@ -37,6 +40,12 @@ def unpacked(archive: Path, home: Path) -> Path:
     """
     # Before every byte of it is hashed: it may be anything, of any size.
     wanted = wanted_members(archive)
+    try:
+        check_members(archive, {member: most_bytes(name) for name, member in wanted.items()})
+    except FetchError as problem:
+        raise CheckpointError(f"{archive} cannot be used: {problem}") from None
+    except OSError as problem:
+        raise CheckpointError(f"{archive} cannot be read: {problem.strerror}") from None
     folder = home / "unpacked" / sha256_of(archive)
     if folder.is_dir():
         return folder
@@ -60,6 +69,15 @@ def unpacked(archive: Path, home: Path) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+def most_bytes(name: str) -> int:
+    """The most bytes that a file of a checkpoint may have: as many as its reader takes, so that nothing more fills the disk."""
+    if name in ("vocab.txt", "tokenizer.json"):
+        return MAX_VOCABULARY_BYTES
+    if name.endswith(".json"):
+        return MAX_SETTINGS_BYTES
+    return MAX_INDEX_BYTES if name.endswith(".index") else MAX_FILE_BYTES
 
 
 def wanted_members(archive: Path) -> dict[str, str]:

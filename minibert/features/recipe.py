@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.errors import CheckpointError
-from minibert.strict_json import parse_json, read_json_object, read_regular_file
+from minibert.strict_json import MAX_SETTINGS_BYTES, parse_json, read_json_object, read_regular_file
 
 POOLINGS = ("mean", "cls", "max")
 IMPLEMENTED = (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize"))
@@ -33,7 +33,7 @@ class Recipe:
         path = folder / "modules.json"
         if not path.exists():
             return cls()
-        data = read_regular_file(path, error=CheckpointError, max_bytes=1 << 20)
+        data = read_regular_file(path, error=CheckpointError, max_bytes=MAX_SETTINGS_BYTES)
         steps = parse_json(data, str(path), error=CheckpointError)
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise CheckpointError(f"{path} is no list of steps; expected sentence-transformers' modules.json")
@@ -50,7 +50,7 @@ def _max_length(folder: Path) -> int | None:
     path = folder / "sentence_bert_config.json"
     if not path.exists():
         return None
-    length = read_json_object(path, error=CheckpointError).get("max_seq_length")
+    length = read_json_object(path, error=CheckpointError, max_bytes=MAX_SETTINGS_BYTES).get("max_seq_length")
     if length is not None and (type(length) is not int or length < 2):
         raise CheckpointError(f"{path} has max_seq_length {length!r}; expected a whole number of at least 2")
     return length
@@ -61,7 +61,7 @@ def _pooling(folder: Path, step: dict[str, Any], modules: Path) -> str:
     if not isinstance(part, str) or part in ("", ".", "..") or "/" in part or "\\" in part:
         raise CheckpointError(f"{modules} has a Pooling step with path {part!r}; expected the name of a folder beside it")
     path = folder / part / "config.json"
-    settings = read_json_object(path, error=CheckpointError)
+    settings = read_json_object(path, error=CheckpointError, max_bytes=MAX_SETTINGS_BYTES)
     if "pooling_mode" in settings:
         modes = [settings["pooling_mode"]]
     else:

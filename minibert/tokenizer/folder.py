@@ -5,7 +5,7 @@
     special_tokens_map.json   the special tokens                    older transformers'
     added_tokens.json         ids of tokens behind the vocabulary   older transformers'
     tokenizer_config.json     settings                              transformers'
-    config.json               the model's maximum and vocabulary    transformers'
+    config.json               the model's maximum and vocabulary    transformers'; the original has it in bert_config.json
 
 Where two files give the same setting, the later one in this list counts, and what the caller gives counts before all.
 Where none says whether texts become lower case, the vocabulary does: they keep their case if its tokens have capitals.
@@ -17,8 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from minibert.errors import TokenizerError
-from minibert.strict_json import read_json_object
+from minibert.errors import TokenizerError, shown
+from minibert.printable import listed
+from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object
 from minibert.tokenizer.casing import has_capitals
 from minibert.tokenizer.settings import (
     TokenizerSettings,
@@ -30,6 +31,11 @@ from minibert.tokenizer.settings import (
 )
 from minibert.tokenizer.tokenizer_json import read_tokenizer_json
 from minibert.tokenizer.vocabulary import Vocabulary, read_tokens, read_vocabulary, trim_end
+
+MODEL_CONFIGS = ("config.json", "bert_config.json")
+"""The first of them that is there counts, as for the model."""
+PADDED_TO = (8, 64, 128)
+"""Tables of embeddings are padded to multiples of these, for the sake of accelerators."""
 
 
 def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabulary, TokenizerSettings]:
@@ -75,9 +81,15 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
     if "do_lower_case" not in values | own:
         # BERT's own default is lower case, which turns a cased model's names into other words or [UNK] without a sign of it.
         settings = replace(settings, do_lower_case=not has_capitals(vocabulary.tokens, settings.whole_tokens))
-    if (folder / "config.json").exists():
-        settings = _within_model(settings, vocabulary, folder / "config.json")
+    model_config = next((folder / name for name in MODEL_CONFIGS if (folder / name).exists()), None)
+    if model_config is not None:
+        settings = _within_model(settings, vocabulary, model_config)
     return vocabulary, settings
+
+
+def is_padded(rows: int, tokens: int) -> bool:
+    """Whether a table with `rows` is what padding makes of one for `tokens`."""
+    return rows in [-(-tokens // unit) * unit for unit in PADDED_TO]
 
 
 def _check_same_tokens(lines: Sequence[str], vocabulary: Vocabulary, folder: Path) -> None:
@@ -90,7 +102,7 @@ def _check_same_tokens(lines: Sequence[str], vocabulary: Vocabulary, folder: Pat
     for token_id, (line, token) in enumerate(zip(lines, vocabulary.tokens, strict=True)):
         if line != token and line != trim_end(token):
             raise TokenizerError(
-                f"{folder}: the id {token_id} is {line!r} in vocab.txt and {token!r} in tokenizer.json; delete "
+                f"{folder}: the id {token_id} is {shown(line)} in vocab.txt and {shown(token)} in tokenizer.json; delete "
                 "the one that does not belong to the weights"
             )
 
@@ -107,30 +119,36 @@ def _with_added_tokens(vocabulary: Vocabulary, tokens: Sequence[WholeToken]) -> 
             new[token.content] = token.token_id
         elif token.token_id is not None and token.token_id != known:
             raise TokenizerError(
-                f"{token.where} gives {token.content!r} the id {token.token_id}, the vocabulary {known}; expected the same"
+                f"{token.where} gives {shown(token.content)} the id {token.token_id}, the vocabulary {known}; expected the same"
             )
     for token in tokens:
         if token.content not in vocabulary.ids and token.content not in new:
             raise TokenizerError(
-                f"{token.where} has the token {token.content!r}, which is not in the vocabulary, and no file gives its id; "
+                f"{token.where} has the token {shown(token.content)}, which is not in the vocabulary, and no file gives its id; "
                 "expected it under its id in added_tokens_decoder of tokenizer_config.json"
             )
     if sorted(new.values()) != list(range(len(vocabulary), len(vocabulary) + len(new))):
         raise TokenizerError(
-            f"the tokens {', '.join(map(repr, new))} are added to a vocabulary of {len(vocabulary):,} under the ids "
-            f"{', '.join(map(str, new.values()))}; expected the ids that follow it, each once"
+            f"the tokens {listed([shown(token) for token in new])} are added to a vocabulary of {len(vocabulary):,} under the "
+            f"ids {listed([shown(token_id) for token_id in new.values()])}; expected the ids that follow it, each once"
         )
     return Vocabulary([*vocabulary.tokens, *sorted(new, key=new.__getitem__)]) if new else vocabulary
 
 
 def _within_model(settings: TokenizerSettings, vocabulary: Vocabulary, path: Path) -> TokenizerSettings:
-    config = read_json_object(path, error=TokenizerError)
-    vocabulary_size = _size(config, "vocab_size", path)
-    # A larger embedding table is common: it was padded to a round number.
-    if vocabulary_size is not None and vocabulary_size < len(vocabulary):
+    config = read_json_object(path, error=TokenizerError, max_bytes=MAX_SETTINGS_BYTES)
+    rows, tokens = _size(config, "vocab_size", path), len(vocabulary)
+    if rows is not None and rows < tokens:
         raise TokenizerError(
-            f"{path}: vocab_size is {vocabulary_size:,}, but the vocabulary has {len(vocabulary):,} tokens, so that "
+            f"{path}: vocab_size is {rows:,}, but the vocabulary has {tokens:,} tokens, so that "
             "some have no embedding; use the vocabulary that belongs to the weights"
+        )
+    # One line lost on the way shifts every id behind it, and nothing else shows it.
+    if rows is not None and rows != tokens and not is_padded(rows, tokens):
+        raise TokenizerError(
+            f"{path}: vocab_size is {rows:,}, but the vocabulary has {tokens:,} tokens; expected as many, or a table padded to "
+            f"the next multiple of {', '.join(map(str, PADDED_TO[:-1]))} or {PADDED_TO[-1]}: use the vocabulary that belongs to "
+            "the weights, whole"
         )
     maxima = [settings.model_max_length, _size(config, "max_position_embeddings", path)]
     return replace(settings, model_max_length=min((maximum for maximum in maxima if maximum is not None), default=None))
@@ -139,5 +157,5 @@ def _within_model(settings: TokenizerSettings, vocabulary: Vocabulary, path: Pat
 def _size(config: Mapping[str, object], name: str, path: Path) -> int | None:
     value = config.get(name)
     if value is not None and (type(value) is not int or value < 1):
-        raise TokenizerError(f"{path}: {name} is {value!r}; expected a whole number from 1 upwards")
+        raise TokenizerError(f"{path}: {name} is {shown(value)}; expected a whole number from 1 upwards")
     return value if isinstance(value, int) else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.errors import TokenizerError, shown
-from minibert.strict_json import read_json_object
+from minibert.strict_json import MAX_SETTINGS_BYTES, MAX_VOCABULARY_BYTES, read_json_object
 from minibert.tokenizer.flavors import FLAVORS, flavor_named
 from minibert.tokenizer.word_piece import CONTINUATION
 
@@ -139,7 +139,7 @@ def checked_settings(values: Mapping[str, object], where: str) -> dict[str, Any]
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in _CHECKS:
-            raise TokenizerError(f"{where}: {name!r} is no tokenizer setting; expected one of {', '.join(_CHECKS)}")
+            raise TokenizerError(f"{where}: {shown(name)} is no tokenizer setting; expected one of {', '.join(_CHECKS)}")
         checked[name] = _CHECKS[name](value, f"{where}: {name}")
     return checked
 
@@ -150,18 +150,18 @@ def read_tokenizer_config(path: Path) -> tuple[dict[str, Any], list[WholeToken]]
     Raises TokenizerError, naming the field, for a value of the wrong kind and for anything that minibert does not
     implement: another tokenizer class, padding or truncation on the left, another continuation prefix.
     """
-    config = read_json_object(path, error=TokenizerError)
+    config = read_json_object(path, error=TokenizerError, max_bytes=MAX_SETTINGS_BYTES)
     tokenizer_class = config.get("tokenizer_class")
     is_described = tokenizer_class in GENERAL_CLASSES and (path.parent / "tokenizer.json").exists()
     if tokenizer_class is not None and tokenizer_class not in TOKENIZER_CLASSES and not is_described:
         raise TokenizerError(
-            f"{path}: tokenizer_class is {tokenizer_class!r}; minibert has BERT's tokenizer only, "
+            f"{path}: tokenizer_class is {shown(tokenizer_class)}; minibert has BERT's tokenizer only, "
             f"{' or '.join(TOKENIZER_CLASSES)}"
         )
     for name, expected in FIXED_FIELDS.items():
         # Types are compared as well, since 0 equals False in Python.
         if name in config and (config[name] != expected or type(config[name]) is not type(expected)):
-            raise TokenizerError(f"{path}: {name} is {config[name]!r}; minibert implements {expected!r} only")
+            raise TokenizerError(f"{path}: {name} is {shown(config[name])}; minibert implements {expected!r} only")
     values = {name: config[name] for name in CONFIG_FIELDS if name in config} | _special_tokens(config)
     if config.get("never_split") is not None:
         values["never_split"] = config["never_split"]
@@ -173,16 +173,16 @@ def read_tokenizer_config(path: Path) -> tuple[dict[str, Any], list[WholeToken]]
 
 def read_special_tokens_map(path: Path) -> tuple[dict[str, Any], list[WholeToken]]:
     """What an older checkpoint's special_tokens_map.json says, in the form of `read_tokenizer_config`."""
-    config = read_json_object(path, error=TokenizerError)
+    config = read_json_object(path, error=TokenizerError, max_bytes=MAX_SETTINGS_BYTES)
     return checked_settings(_special_tokens(config), str(path)), _listed_tokens(config, path)
 
 
 def read_added_tokens(path: Path) -> list[WholeToken]:
     """The tokens of an older checkpoint's added_tokens.json, which gives their ids."""
     tokens: list[WholeToken] = []
-    for token, token_id in read_json_object(path, error=TokenizerError).items():
+    for token, token_id in read_json_object(path, error=TokenizerError, max_bytes=MAX_VOCABULARY_BYTES).items():
         if type(token_id) is not int or token_id < 0 or not token:
-            raise TokenizerError(f"{path} gives {token!r} the id {token_id!r}; expected a token with a whole number")
+            raise TokenizerError(f"{path} gives {shown(token)} the id {shown(token_id)}; expected a token with a whole number")
         tokens.append(WholeToken(token, token_id, str(path)))
     return tokens
 
@@ -196,17 +196,17 @@ def token_content(value: object, where: str) -> str:
         for flag in TOKEN_FLAGS:
             if value.get(flag, False) is not False:
                 raise TokenizerError(
-                    f"{where}: the token {value.get('content')!r} has {flag} = {value[flag]!r}; minibert finds special "
+                    f"{where}: the token {shown(value.get('content'))} has {flag} = {shown(value[flag])}; minibert finds special "
                     "tokens by their exact characters only (false)"
                 )
         if value.get("special", True) is not True:
             raise TokenizerError(
-                f"{where}: the token {value.get('content')!r} has special = {value['special']!r}; minibert adds special "
-                "tokens only (true)"
+                f"{where}: the token {shown(value.get('content'))} has special = {shown(value['special'])}; minibert adds "
+                "special tokens only (true)"
             )
         value = value.get("content")
     if not isinstance(value, str) or not value:
-        raise TokenizerError(f"{where} is {value!r}; expected the token's text, or an object that has it as 'content'")
+        raise TokenizerError(f"{where} is {shown(value)}; expected the token's text, or an object that has it as 'content'")
     return value
 
 
@@ -221,7 +221,7 @@ def _listed_tokens(config: Mapping[str, object], path: Path) -> list[WholeToken]
         value = config.get(name) or []
         tokens = list(value.values()) if isinstance(value, Mapping) else value
         if not isinstance(tokens, list):
-            raise TokenizerError(f"{path}: {name} is {value!r}; expected a list of tokens")
+            raise TokenizerError(f"{path}: {name} is {shown(value)}; expected a list of tokens")
         listed += [WholeToken(token_content(token, f"{path}: {name}"), None, f"{path}: {name}") for token in tokens]
     return listed
 
@@ -229,10 +229,10 @@ def _listed_tokens(config: Mapping[str, object], path: Path) -> list[WholeToken]
 def _added_tokens(config: Mapping[str, object], path: Path) -> list[WholeToken]:
     entries = config.get("added_tokens_decoder") or {}
     if not isinstance(entries, Mapping):
-        raise TokenizerError(f"{path}: added_tokens_decoder is {entries!r}; expected an object with tokens under their ids")
+        raise TokenizerError(f"{path}: added_tokens_decoder is {shown(entries)}; expected an object with tokens under their ids")
     added: list[WholeToken] = []
     for token_id, token in entries.items():
-        where = f"{path}: added_tokens_decoder[{token_id!r}]"
+        where = f"{path}: added_tokens_decoder[{shown(token_id)}]"
         if not (token_id.isascii() and token_id.isdigit() and len(token_id) < 20):
             raise TokenizerError(f"{where} is under no id; expected the digits of a whole number")
         added.append(WholeToken(token_content(token, where), int(token_id), where))
@@ -241,7 +241,7 @@ def _added_tokens(config: Mapping[str, object], path: Path) -> list[WholeToken]:
 
 def _boolean(value: object, where: str) -> bool:
     if not isinstance(value, bool):
-        raise TokenizerError(f"{where} is {value!r}; expected true or false")
+        raise TokenizerError(f"{where} is {shown(value)}; expected true or false")
     return value
 
 
@@ -251,7 +251,7 @@ def _boolean_or_none(value: object, where: str) -> bool | None:
 
 def _tokens(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
-        raise TokenizerError(f"{where} is {value!r}; expected a list of tokens")
+        raise TokenizerError(f"{where} is {shown(value)}; expected a list of tokens")
     return tuple(token_content(token, f"{where}[{place}]") for place, token in enumerate(value))
 
 
@@ -259,14 +259,16 @@ def _unspaced_tokens(value: object, where: str) -> tuple[str, ...]:
     tokens = _tokens(value, where)
     for token in tokens:
         if token.split() != [token]:
-            raise TokenizerError(f"{where} has {token!r}; expected tokens without whitespace, since texts are split there first")
+            raise TokenizerError(
+                f"{where} has {shown(token)}; expected tokens without whitespace, since texts are split there first"
+            )
     return tokens
 
 
 def _choice(*choices: str) -> Callable[[object, str], str]:
     def checked(value: object, where: str) -> str:
         if not isinstance(value, str) or value not in choices:
-            raise TokenizerError(f"{where} is {value!r}; expected {' or '.join(map(repr, choices))}")
+            raise TokenizerError(f"{where} is {shown(value)}; expected {' or '.join(map(repr, choices))}")
         return value
 
     return checked

@@ -48,13 +48,13 @@ class Tokenizer:
         for name, token in self.settings.special_tokens.items():
             if token not in self.vocabulary.ids:
                 raise TokenizerError(
-                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {token!r}; expected all of BERT's "
+                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {shown(token)}; expected all of BERT's "
                     f"special tokens in it, or {name}=… to name the token that stands for it"
                 )
         for token in self.settings.additional_special_tokens:
             if token not in self.vocabulary.ids:
                 raise TokenizerError(
-                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks the additional special token {token!r}; "
+                    f"the vocabulary of {len(self.vocabulary):,} tokens lacks the additional special token {shown(token)}; "
                     "add_special_tokens gives it an id"
                 )
         text_tokens = TextTokens(self.vocabulary, self.settings)
@@ -80,10 +80,11 @@ class Tokenizer:
         """The tokenizer of the checkpoint in `folder`, from vocab.txt or tokenizer.json and the settings beside.
 
         `overrides` replace settings of the files, by the names of TokenizerSettings: `do_lower_case=False`,
-        `model_max_length=128`. The model maximum is never above `max_position_embeddings` of the config.json there.
+        `model_max_length=128`. The model maximum is never above `max_position_embeddings` of the config.json there, or else
+        of the bert_config.json.
 
         Raises TokenizerError for files that are missing, broken, contradict each other, or describe another tokenizer
-        than BERT's, for a vocabulary larger than the model's, and for an unknown override.
+        than BERT's, for a vocabulary of another size than the model's, and for an unknown override.
         """
         return cls(*read_folder(checked_folder(folder), overrides))
 

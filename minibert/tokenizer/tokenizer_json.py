@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from minibert.errors import TokenizerError
-from minibert.strict_json import read_json_object
+from minibert.errors import TokenizerError, shown
+from minibert.strict_json import MAX_VOCABULARY_BYTES, read_json_object
 from minibert.tokenizer.settings import WholeToken, checked_settings, token_content
 from minibert.tokenizer.vocabulary import Vocabulary, tokens_in_order
 from minibert.tokenizer.word_piece import CONTINUATION
@@ -35,18 +35,18 @@ def read_tokenizer_json(path: Path) -> tuple[Vocabulary, dict[str, Any], list[Wh
     Raises TokenizerError, naming the part, for anything but a BertNormalizer, a BertPreTokenizer and a WordPiece
     model with the prefix "##" whose ids are exactly 0 to n - 1.
     """
-    parts = read_json_object(path, error=TokenizerError)
+    parts = read_json_object(path, error=TokenizerError, max_bytes=MAX_VOCABULARY_BYTES)
     for name in parts:
         if name not in KNOWN_PARTS:
-            raise TokenizerError(f"{path}: the part {name!r} is none of BERT's; expected only {', '.join(KNOWN_PARTS)}")
+            raise TokenizerError(f"{path}: the part {shown(name)} is none of BERT's; expected only {', '.join(KNOWN_PARTS)}")
     normalizer = _part(parts, "normalizer", ("BertNormalizer",), path)
     _part(parts, "pre_tokenizer", ("BertPreTokenizer",), path)
     model = _part(parts, "model", ("WordPiece",), path)
     if model.get("continuing_subword_prefix") != CONTINUATION:
         found = model.get("continuing_subword_prefix")
-        raise TokenizerError(f"{path}: model.continuing_subword_prefix is {found!r}; BERT's is {CONTINUATION!r}")
+        raise TokenizerError(f"{path}: model.continuing_subword_prefix is {shown(found)}; BERT's is {CONTINUATION!r}")
     if normalizer.get("clean_text", True) is not True:
-        raise TokenizerError(f"{path}: normalizer.clean_text is {normalizer['clean_text']!r}; minibert implements true only")
+        raise TokenizerError(f"{path}: normalizer.clean_text is {shown(normalizer['clean_text'])}; minibert implements true only")
     names = {
         "do_lower_case": (normalizer, "lowercase"),
         "strip_accents": (normalizer, "strip_accents"),
@@ -68,7 +68,7 @@ def _part(parts: Mapping[str, object], name: str, types: tuple[str, ...], path: 
     part = parts.get(name)
     found = part.get("type") if isinstance(part, dict) else part
     if not isinstance(part, dict) or found not in types:
-        raise TokenizerError(f"{path}: {name} is of the type {found!r}; BERT's is {' or '.join(types)}")
+        raise TokenizerError(f"{path}: {name} is of the type {shown(found)}; BERT's is {' or '.join(types)}")
     return part
 
 
@@ -105,7 +105,8 @@ def _check_sequence_ids(part: Mapping[str, Any], values: Mapping[str, Any], voca
             ids = entry.get("ids") if isinstance(entry, Mapping) else None
         if token in vocabulary.ids and ids != [vocabulary.ids[token]]:
             raise TokenizerError(
-                f"{path}: post_processor gives {token!r} the ids {ids!r}; expected [{vocabulary.ids[token]}], as in model.vocab"
+                f"{path}: post_processor gives {shown(token)} the ids {shown(ids)}; expected "
+                f"[{vocabulary.ids[token]}], as in model.vocab"
             )
 
 
@@ -125,6 +126,6 @@ def _added_tokens(parts: Mapping[str, object], path: Path) -> list[WholeToken]:
         where = f"{path}: added_tokens[{place}]"
         token_id = entry.get("id") if isinstance(entry, Mapping) else None
         if type(token_id) is not int:
-            raise TokenizerError(f"{where} is {entry!r}; expected an object with a whole number as 'id'")
+            raise TokenizerError(f"{where} is {shown(entry)}; expected an object with a whole number as 'id'")
         added.append(WholeToken(token_content(entry, where), token_id, where))
     return added

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from minibert.errors import TokenizerError
-from minibert.strict_json import read_regular_file
+from minibert.errors import TokenizerError, shown
+from minibert.strict_json import MAX_VOCABULARY_BYTES, read_regular_file
 from minibert.tokenizer.flavors import flavor_named
 
-MAX_VOCABULARY_BYTES = 64 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _WHITESPACE_CHARACTERS = "".join(
@@ -44,7 +43,7 @@ class Vocabulary:
         except UnicodeEncodeError as problem:
             token_id = next(token_id for token_id, token in enumerate(self.tokens) if problem.object[problem.start] in token)
             raise TokenizerError(
-                f"{origin} has half of a surrogate pair in the token {self.tokens[token_id]!r} (id {token_id}), which no "
+                f"{origin} has half of a surrogate pair in the token {shown(self.tokens[token_id])} (id {token_id}), which no "
                 "file and no text can hold; take it out"
             ) from None
         self.ids = {token: token_id for token_id, token in enumerate(self.tokens)}
@@ -53,7 +52,7 @@ class Vocabulary:
             first = first_ids.setdefault(token, token_id)
             if first != token_id:
                 raise TokenizerError(
-                    f"{origin} holds the token {token!r} twice, on lines {first + 1} and {token_id + 1}, but each "
+                    f"{origin} holds the token {shown(token)} twice, on lines {first + 1} and {token_id + 1}, but each "
                     "token needs one id; restore the published file, since dropping a line shifts every id after it"
                 )
         if not self.tokens:
@@ -70,14 +69,19 @@ def tokens_in_order(ids: Mapping[str, Any], origin: str) -> tuple[str, ...]:
     tokens: dict[int, str] = {}
     for token, token_id in ids.items():
         if type(token_id) is not int or not 0 <= token_id < len(ids) or token_id in tokens:
-            raise TokenizerError(f"{origin} gives {token!r} the id {token_id!r}; expected each id from 0 to {len(ids) - 1} once")
+            raise TokenizerError(
+                f"{origin} gives {shown(token)} the id {shown(token_id)}; expected each id from 0 to {len(ids) - 1} once"
+            )
         tokens[token_id] = token
     return tuple(tokens[token_id] for token_id in range(len(tokens)))
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """The vocabulary in a vocab.txt; raises TokenizerError as `read_tokens` and `Vocabulary` do."""
-    return Vocabulary(read_tokens(path), origin=str(path))
+    """The vocabulary in a vocab.txt; raises TokenizerError as `read_tokens` and `Vocabulary` do, and where memory is short."""
+    try:
+        return Vocabulary(read_tokens(path), origin=str(path))
+    except MemoryError:
+        raise TokenizerError(f"{path} needs more memory than is left; free some, or give another file") from None
 
 
 def read_tokens(path: Path) -> list[str]:

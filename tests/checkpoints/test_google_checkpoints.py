@@ -165,6 +165,42 @@ def test_a_zip_that_is_no_checkpoint_leaves_nothing(official: dict[str, bytes], 
     assert not (tmp_path / "vocab.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "most"),
+    [
+        ("tokenizer_config.json", (1 << 20) + 1, "1,048,576"),
+        ("bert_config.json", (1 << 20) + 1, "1,048,576"),
+        ("bert_model.ckpt.index", (4 << 20) + 1, "4,194,304"),
+        ("tokenizer.json", (16 << 20) + 1, "16,777,216"),
+    ],
+)
+def test_a_member_larger_than_its_kind_is_refused_before_a_byte_is_hashed_or_unpacked(
+    official: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int, most: str
+):
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    for function in ("sha256_of", "unpack"):
+        monkeypatch.setattr(f"minibert.checkpoints.zipped.{function}", never)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in (official | {f"uncased_L-2_H-25_A-5/{name}": bytes(size)}).items():
+            archive.writestr(member, content)
+    with pytest.raises(CheckpointError, match=rf"{name}' has {size:,} bytes unpacked; expected at most {most}"):
+        minibert.load(path)
+    assert not (tmp_path / "home").exists()
+
+
+def test_bytes_hidden_in_front_of_a_zip_are_refused_before_they_are_hashed(
+    official: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr("minibert.checkpoints.zipped.sha256_of")
+    archive = zip_of(official, tmp_path / "a.zip")
+    archive.write_bytes(bytes(1000) + archive.read_bytes())
+    with pytest.raises(CheckpointError, match="follows hidden bytes"):
+        minibert.load(archive)
+
+
 def test_a_zip_cut_short_or_damaged_is_refused(official: dict[str, bytes], tmp_path: Path):
     archive = zip_of(official, tmp_path / "a.zip")
     content = archive.read_bytes()

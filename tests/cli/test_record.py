@@ -16,7 +16,7 @@ from minibert.model.tap import intermediate_names, layer_output_names
 from minibert.verification import record_numpy
 
 TEXTS = ["a b c", "c"]
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", *(f"[unused{place}]" for place in range(8, 37))]
 
 
 pytestmark = pytest.mark.usefixtures("no_compilation_cache")

@@ -25,7 +25,18 @@ REFERENCE = GELU / "reference.safetensors"
 def folder(tmp_path: Path) -> str:
     """A small checkpoint with a vocabulary."""
     shutil.copytree(GELU, tmp_path / "checkpoint")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "a", "cat", "sat"]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "the",
+        "a",
+        "cat",
+        "sat",
+        *(f"[unused{place}]" for place in range(9, 37)),
+    ]
     (tmp_path / "checkpoint" / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
     return str(tmp_path / "checkpoint")
 

@@ -7,7 +7,7 @@ TINY = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 
 
 def tiny_checkpoint(folder: Path, vocabulary: Sequence[str]) -> Path:
-    """Writes the checkpoint of 2 layers, 37 rows in the table of word embeddings and 19 positions."""
+    """Writes the checkpoint of 2 layers, 37 rows in the table of word embeddings, one for each token, and 19 positions."""
     folder.mkdir()
     for name in ("config.json", "model.safetensors"):
         (folder / name).write_bytes((TINY / name).read_bytes())

@@ -99,9 +99,27 @@ def test_a_vocabulary_larger_than_the_models_is_an_error(tmp_path: Path):
         settings(write(tmp_path, config={"vocab_size": 6}))
 
 
-@pytest.mark.parametrize("size", [7, 64])
+@pytest.mark.parametrize("size", [7, 8, 64, 128])
 def test_a_models_vocabulary_may_be_padded(tmp_path: Path, size: int):
     assert settings(write(tmp_path, config={"vocab_size": size})) == TokenizerSettings()
+
+
+@pytest.mark.parametrize("size", [9, 16, 72, 192, 30522])
+def test_a_vocabulary_that_lacks_lines_is_an_error_that_names_both_counts(tmp_path: Path, size: int):
+    with pytest.raises(TokenizerError, match=rf"config\.json: vocab_size is {size:,}, but the vocabulary has 7 tokens; expected"):
+        settings(write(tmp_path, config={"vocab_size": size}))
+
+
+def test_added_tokens_count_as_rows_of_the_table(tmp_path: Path):
+    assert len(read_folder(write(tmp_path, added_tokens={"<c>": 7, "<d>": 8}, config={"vocab_size": 9}), {})[0]) == 9
+
+
+def test_the_originals_configuration_counts_where_there_is_no_other(tmp_path: Path):
+    folder = write(tmp_path, bert_config={"vocab_size": 7, "max_position_embeddings": 64})
+    assert settings(folder).model_max_length == 64
+    with pytest.raises(TokenizerError, match=r"bert_config\.json: vocab_size is 9"):
+        settings(write(tmp_path, bert_config={"vocab_size": 9}))
+    assert settings(write(tmp_path, config={"vocab_size": 8})).model_max_length is None
 
 
 @pytest.mark.parametrize("name", ["vocab_size", "max_position_embeddings"])
@@ -206,3 +224,42 @@ def test_a_broken_config_is_an_error_of_the_tokenizer(tmp_path: Path):
     (write(tmp_path) / "config.json").write_bytes(b"[" * 2000)
     with pytest.raises(TokenizerError, match="nesting"):
         settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config", "special_tokens_map", "config", "bert_config"])
+def test_settings_have_at_most_a_mebibyte(tmp_path: Path, name: str):
+    (write(tmp_path) / f"{name}.json").write_bytes(b"{" + b" " * (1 << 20) + b"}")
+    with pytest.raises(TokenizerError, match=rf"{name}\.json has 1,048,578 bytes, over the limit of 1,048,576"):
+        settings(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["vocab.txt", "tokenizer.json", "added_tokens.json"])
+def test_files_of_tokens_have_at_most_16_mebibytes(tmp_path: Path, name: str):
+    with (write(tmp_path) / name).open("wb") as file:
+        file.truncate((16 << 20) + 1)
+    with pytest.raises(TokenizerError, match=rf"{name} has 16,777,217 bytes, over the limit of 16,777,216"):
+        settings(tmp_path)
+
+
+def test_a_tokenizer_json_of_half_a_million_tokens_is_read(tmp_path: Path):
+    tokens = {token: token_id for token_id, token in enumerate([*TOKENS, *(f"token{number}" for number in range(500_000))])}
+    described = TOKENIZER_JSON | {"model": TOKENIZER_JSON["model"] | {"vocab": tokens}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+    assert len(read_folder(tmp_path, {})[0]) == 500_007
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"added_tokens": {f"token{number}": 10**6 + number for number in range(10_000)}},
+        {"tokenizer_config": {"unk_token": "x" * 900_000}},
+        {"tokenizer_config": {"model_max_length": "x" * 900_000}},
+        {"tokenizer_config": {"tokenizer_class": "x" * 900_000}},
+        {"config": {"vocab_size": "x" * 900_000}},
+        {"tokenizer": {"x" * 900_000: 1}},
+    ],
+)
+def test_messages_stay_short_whatever_files_hold(tmp_path: Path, files: dict):
+    with pytest.raises(TokenizerError) as problem:
+        Tokenizer.from_folder(write(tmp_path, **files))
+    assert len(str(problem.value)) < 2000

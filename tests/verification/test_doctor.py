@@ -15,7 +15,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from sick_checkpoints import (
     KEY,
-    LETTERS,
     QUERY,
     SCALE,
     TOKENS,
@@ -107,7 +106,13 @@ BAD: list[tuple[Callable[[Path], Any], str, str, str]] = [
     (lambda folder: store(folder, **{QUERY: np.ones((24, 24), np.int8)}), "weights", "mis-typed", "query.weight is int8"),
     (give_one_twice, "weights", "given twice", "are the same parameter"),
     (vocabulary(*VOCABULARY, "more"), "vocabulary", "rows", "1 token would have no vector"),
-    (vocabulary("[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS), "vocabulary", "special tokens", "lacks [MASK]"),
+    (
+        vocabulary(*VOCABULARY[:-2]),
+        "vocabulary",
+        "rows",
+        "35 tokens and 37 rows in the table of word embeddings: the last 2 have",
+    ),
+    (vocabulary(*VOCABULARY[:4], "[unused1]", *VOCABULARY[5:]), "vocabulary", "special tokens", "lacks [MASK]"),
     (vocabulary(*VOCABULARY, "the"), "vocabulary", "file", "holds the token 'the' twice"),
     (lambda folder: (folder / "vocab.txt").write_bytes(b"[PAD]\n\xff\n"), "vocabulary", "file", "is not UTF-8"),
     (
@@ -194,12 +199,6 @@ WARNINGS: list[tuple[Callable[[Path], Any], str, str, str]] = [
     (lambda folder: store(folder, **{SCALE: lambda scale: -scale}), "values", "LayerNorm", f"below 0.001 in {SCALE}"),
     (lambda folder: store(folder, **{SCALE: set_to(1e3, 3)}), "values", "magnitude", f"{SCALE} (1e+03 at [3])"),
     (lambda folder: store(folder, **{QUERY: lambda kernel: kernel * 20}), "values", "spread", f"standard deviation: {QUERY} (1"),
-    (
-        vocabulary(*VOCABULARY[:-2]),
-        "vocabulary",
-        "rows",
-        "35 tokens and 37 rows in the table of word embeddings: the last 2 have",
-    ),
     (lambda folder: store(folder, **{QUERY: lambda kernel: kernel * 1e-7}), "values", "spread", f"standard deviation: {QUERY} ("),
     (repeat_the_layer, "values", "equal layers", "layer 0 = layer 1"),
     (copy_the_query, "values", "equal kernels", f"{KEY} = {QUERY}"),
@@ -302,7 +301,7 @@ def test_a_foreign_prefix_is_named(folder: Path):
 
 @pytest.mark.usefixtures("without_the_model")
 def test_unknown_keys_do_not_hide_the_rest(folder: Path):
-    configure(folder, rotary=True, vocab_size=38)
+    configure(folder, rotary=True, vocab_size=40)
     checkup = examine(folder)
     assert places(checkup, "bad") == [("configuration", "keys"), ("weights", "mis-shaped")]
     assert checkup.verdict.endswith("(and 1 more bad finding)")

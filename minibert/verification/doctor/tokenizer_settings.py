@@ -7,7 +7,7 @@ from typing import Any
 
 from minibert.errors import MinibertError, TokenizerError, shown
 from minibert.printable import counted, listed
-from minibert.strict_json import read_json_object
+from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object
 from minibert.tokenizer.casing import FEW_CAPITALS, capitals_and_letters
 from minibert.tokenizer.settings import NO_MAXIMUM, read_special_tokens_map, read_tokenizer_config
 from minibert.tokenizer.tokenizer_json import read_tokenizer_json
@@ -76,7 +76,7 @@ def maximum_length(patient: Patient) -> Finding:
     stated: Any = None
     if os.path.exists(path):
         try:
-            stated = read_json_object(path, error=TokenizerError).get("model_max_length")
+            stated = read_json_object(path, error=TokenizerError, max_bytes=MAX_SETTINGS_BYTES).get("model_max_length")
         except TokenizerError as problem:
             raise NotCheckedError(in_short(problem)) from None
     if not isinstance(stated, int | float) or stated >= NO_MAXIMUM:

@@ -8,12 +8,11 @@ import numpy as np
 
 from minibert.printable import counted, listed
 from minibert.tokenizer import TokenizerSettings
+from minibert.tokenizer.folder import is_padded
 from minibert.verification.doctor.findings import Finding, bad, good, in_short, note, warning
 from minibert.verification.doctor.patient import NO_VOCABULARY, NotCheckedError, Patient
 
 ROWS_AT_ONCE = 4096
-ROUND, LARGEST_PADDING = 8, 256
-"""Tables are padded to multiples of 8, 64 or 128, for the sake of accelerators, and so by fewer rows than 256."""
 # The tokens whose ids a configuration may state as well.
 STATED_IDS = ("pad_token", "cls_token", "sep_token", "mask_token")
 
@@ -46,9 +45,9 @@ def rows(patient: Patient) -> Finding:
     if tokens < height:
         gap = height - tokens
         text = f"{tokens:,} tokens and {height:,} rows in the table of word embeddings: the last {gap:,} have no token."
-        if height % ROUND == 0 and gap < LARGEST_PADDING:
-            return note(f"{text} {height:,} is a multiple of {ROUND}: the table looks padded to a round number.", **facts)
-        return warning(
+        if is_padded(height, tokens):
+            return note(f"{text} The table looks padded to a round number, {height:,}.", **facts)
+        return bad(
             f"{text} No padding to a round number explains that: a vocabulary that lacks lines, or another model's, gives every "
             "token behind the first missing line the wrong vector.",
             "Use the vocabulary that belongs to the weights, whole.",
