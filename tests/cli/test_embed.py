@@ -18,7 +18,8 @@ from minibert.features.corpus.options import CHUNK_SIZES
 
 pytestmark = pytest.mark.usefixtures("no_compilation_cache")
 
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *["the", "bank", "of", "a", "river", "raised", "its", "rates"]]
+WORDS = ["the", "bank", "of", "a", "river", "raised", "its", "rates"]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *(f"[unused{number}]" for number in range(24))]
 SMALL = ChunkSize(16, 1 << 20)
 
 
@@ -39,7 +40,7 @@ def checkpoint(tmp_path: Path) -> Path:
 def texts(tmp_path: Path) -> Path:
     """100 lines, one of them longer than the model's limit."""
     random = np.random.default_rng(0)
-    lines = [" ".join(random.choice(VOCABULARY[5:], random.integers(0, 15))) for _ in range(99)]
+    lines = [" ".join(random.choice(WORDS, random.integers(0, 15))) for _ in range(99)]
     path = tmp_path / "texts.txt"
     path.write_text("\n".join([*lines, "the bank " * 20]) + "\n")
     return path
