@@ -209,7 +209,7 @@ def test_options_that_no_file_can_have_are_refused(tmp_path: Path):
     assert "expected a JSON object a line, in a file that ends in .jsonl" in refusal(tmp_path / "texts.json", b"{}")
 
 
-def test_a_list_holds_texts_only():
+def test_a_list_holds_texts_only(without_shape_checks):
     for texts, said in ((["a", 5], "text 2 is of the type int; expected a string"), (["\udcff"], "text 1 is not UTF-8")):
         with pytest.raises(InputError, match=said):
             TextList(texts)
