@@ -9,9 +9,6 @@ import numpy as np
 from minibert.errors import InputError, TruncationWarning
 from minibert.features.corpus.options import CorpusOptions
 
-DEFAULTS = {"layers": "last", "pooling": None, "normalize": None, "dim": None, "on_long": "truncate", "dtype": "float32"}
-"""The defaults of `Features`: only what differs from them is said."""
-
 
 @dataclass(frozen=True)
 class EmbeddedChunk:
@@ -52,15 +49,13 @@ def embed_chunk(features: Any, texts: list[str], first: int, options: CorpusOpti
 
     Raises what the engine does, and InputError for a vector that is not finite.
     """
-    values = {name: getattr(options, name) for name in ("layers", "dim", "on_long")} | {"dtype": options.output_dtype}
-    if options.level == "sentences":
-        values |= {"pooling": options.pooling, "normalize": options.normalize}
-    arguments = {name: value for name, value in values.items() if value != DEFAULTS[name]}
+    arguments: dict[str, Any] = {name: getattr(options, name) for name in ("layers", "dim", "on_long")}
+    arguments["dtype"] = options.output_dtype
     with warnings.catch_warnings():
         # Said once, of the whole corpus, by who asked for it.
         warnings.simplefilter("ignore", TruncationWarning)
         if options.level == "sentences":
-            result = features.sentences(texts, **arguments)
+            result = features.sentences(texts, pooling=options.pooling, normalize=options.normalize, **arguments)
             chunk = EmbeddedChunk(texts, first, np.asarray(result), int(result.truncated), result.number_of_tokens)
         elif options.level == "words":
             chunk = _of_pieces(texts, first, features.words(texts, merge=options.merge, **arguments), "words")
