@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from minibert.atomic_write import sync_folder
 from minibert.checkpoints import google_zip, hub, package_index
 from minibert.checkpoints.integrity import NO_ROOM, RECORD, Verdict, check_again, check_new, sha256_of, write_record
 from minibert.checkpoints.registry import Entry, HubSource, PackageSource, checkpoint_folder, lookup
@@ -132,7 +133,7 @@ def _publish(work: Path, checkpoint: Path, entry: Entry, target: Path, force: bo
             if os.path.lexists(work / "replaced") and not os.path.lexists(target):
                 os.rename(work / "replaced", target)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     return None
 
 
@@ -233,18 +234,7 @@ def _sync(folder: Path, names: list[str]) -> None:
         finally:
             os.close(descriptor)
     for parent in {(folder / name).parent for name in names} | {folder}:
-        _sync_folder(parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # Windows opens no folders.
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(parent)
 
 
 def _explain(problem: OSError, entry: Entry, target: Path) -> str:

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from minibert.atomic_write import sync_folder
+
 try:
     import fcntl
 except ImportError:  # Windows, which has no such lock: there two writers are not told apart.
@@ -30,17 +32,16 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 def append(path: Path, data: bytes | memoryview) -> None:
     """Append `data` to the file, which is made where it is absent, and bring it onto the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        write_all(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _write_durably(path, os.O_CREAT | os.O_APPEND, data)
 
 
 def overwrite_start(path: Path, data: bytes) -> None:
     """Put `data` over the first bytes of a file that is there, and bring it onto the disk."""
-    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0))
+    _write_durably(path, 0, data)
+
+
+def _write_durably(path: Path, flags: int, data: bytes | memoryview) -> None:
+    descriptor = os.open(path, os.O_WRONLY | flags | getattr(os, "O_BINARY", 0), 0o666)
     try:
         write_all(descriptor, data)
         os.fsync(descriptor)
@@ -72,17 +73,6 @@ def move(source: Path, target: Path) -> None:
     sync_folder(target.parent)
     if source.parent != target.parent:
         sync_folder(source.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder onto the disk, where the system lets a folder be opened."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class NewFile(io.RawIOBase):

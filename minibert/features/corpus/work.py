@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minibert.checkpoints.integrity import sha256_of
 from minibert.errors import InputError
 from minibert.features.corpus import storage
 from minibert.strict_json import parse_json_object
@@ -30,7 +31,6 @@ RECEIPT = "receipt.json"
 RESTART = "start anew with --restart"
 LARGEST_PROGRESS = 1 << 24
 LONGEST_CHUNK_LINE = 1 << 16
-READ_AT_A_TIME = 1 << 24
 
 
 @dataclass
@@ -269,10 +269,4 @@ def _checksum(state: Any) -> str:
 
 
 def _size_and_sha256(path: Path) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    size = 0
-    with path.open("rb") as file:
-        while data := file.read(READ_AT_A_TIME):
-            digest.update(data)
-            size += len(data)
-    return size, digest.hexdigest()
+    return path.stat().st_size, sha256_of(path)
