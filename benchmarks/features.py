@@ -37,7 +37,7 @@ from sentence_transformers import SentenceTransformer
 import minibert
 from minibert.checkpoints.registry import resolve
 from minibert.model.inputs import check_inputs
-from minibert.model.throughput import for_throughput
+from minibert.model.throughput import compiler_options, for_throughput
 
 BATCH_SIZES = (8, 16, 32, 64, 128, 256)
 DEFAULT_BATCH_SIZE = 32
@@ -205,8 +205,6 @@ def best_size(encode: Callable[[int], object]) -> int:
 
 def encoder_alone(rounds: int) -> None:
     """Full batches of ids, our model laid out for speed as `Features` has it, a core a batch; torch's SDPA on the same."""
-    from minibert.features.engine import ONE_CORE_A_BATCH
-
     print("encoder alone, two batches of each shape under way; ratios to transformers SDPA:")
     for name, folder in encoders():
         dtype = "bfloat16" if on_gpu() else "float32"
@@ -216,7 +214,7 @@ def encoder_alone(rounds: int) -> None:
         leaves, structure = jax.tree.flatten(model)
         one_core = jax.jit(
             lambda leaves, inputs, structure=structure: jax.tree.unflatten(structure, leaves).forward(*inputs).last_hidden_state,
-            compiler_options=ONE_CORE_A_BATCH,
+            compiler_options=compiler_options(model.config),
         )
         for texts, tokens in ENCODER_SHAPES:
             ids = np.random.default_rng(0).integers(1000, model.config.vocab_size, (texts, tokens)).astype(np.int32)

@@ -2,8 +2,9 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from inspect import signature
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +17,7 @@ from minibert.features.layers import Layers
 from minibert.features.packing import TOKENS_AT_A_TIME, TOKENS_AT_A_TIME_ELSEWHERE, Packed, Shapes, most_texts, pack
 from minibert.features.pooling import pooled
 from minibert.model import Bert
-from minibert.model.throughput import for_throughput
-
-# A core works on a batch of its own: two batches side by side take less time than two cores on one after the other, which
-# wait for each other at every product.
-ONE_CORE_A_BATCH = {"xla_cpu_multi_thread_eigen": False}
+from minibert.model.throughput import compiler_options, for_throughput
 
 Ids = Sequence[Int32[np.ndarray, " _"]]
 
@@ -49,7 +46,7 @@ class Engine:
 
     def token_vectors(self, ids: Ids, layers: Layers) -> Iterator[tuple[int, Float[np.ndarray, "_ width"]]]:
         """For each list of ids its place and a vector a token, in the order in which they are done."""
-        for batch, vectors in self._run(ids, partial(_token_vectors, self.model, layers=layers)):
+        for batch, vectors in self._run(ids, partial(self._compiled(_token_vectors), self.model, layers=layers)):
             for text, (row, begin, _) in zip(batch.texts.tolist(), batch.places.tolist(), strict=True):
                 yield text, vectors[row, begin : begin + len(ids[text])]
 
@@ -57,9 +54,12 @@ class Engine:
         """One vector for each list of ids, in their order; `pooling` as in `minibert.features.pooling`."""
         width = layers.width(self.model.config.hidden_size)
         result = np.empty((len(ids), width), np.float32)
-        for batch, vectors in self._run(ids, partial(_text_vectors, self.model, layers=layers, pooling=pooling)):
+        for batch, vectors in self._run(ids, partial(self._compiled(_text_vectors), self.model, layers=layers, pooling=pooling)):
             result[batch.texts] = vectors[batch.places[:, 0], batch.places[:, 2]]
         return result
+
+    def _compiled(self, program: Callable[..., Array]) -> Callable[..., Array]:
+        return _compiled(program, tuple(compiler_options(self.model.config).items()))
 
     def _run(self, ids: Ids, program: "partial[Array]") -> Iterator[tuple[Packed, np.ndarray]]:
         pending: deque[tuple[Packed, Array]] = deque()
@@ -74,6 +74,13 @@ class Engine:
                 yield done, np.asarray(result)
         for done, result in pending:
             yield done, np.asarray(result)
+
+
+@cache
+def _compiled(program: Callable[..., Array], options: tuple[tuple[str, bool | str], ...]) -> Callable[..., Array]:
+    """One function for all engines, so that a shape is compiled once."""
+    choices = [name for name, parameter in signature(program).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    return jax.jit(program, static_argnames=choices, compiler_options=dict(options))
 
 
 def _hidden(
@@ -99,14 +106,12 @@ def _within_texts(segment_ids: Int32[Array, "rows width"]) -> Bool[Array, "rows 
     return segment_ids[:, :, None] == segment_ids[:, None, :]
 
 
-@partial(jax.jit, static_argnames=("layers",), compiler_options=ONE_CORE_A_BATCH)
 def _token_vectors(
     model: Bert, input_ids: Array, position_ids: Array, segment_ids: Array, *, layers: Layers
 ) -> Float[Array, "rows width features"]:
     return _hidden(model, input_ids, position_ids, segment_ids, layers)
 
 
-@partial(jax.jit, static_argnames=("layers", "pooling"), compiler_options=ONE_CORE_A_BATCH)
 def _text_vectors(
     model: Bert, input_ids: Array, position_ids: Array, segment_ids: Array, *, layers: Layers, pooling: str
 ) -> Float[Array, "rows texts features"]:

@@ -14,8 +14,8 @@ from minibert.model.layer_norm import LayerNorm
 from minibert.model.numerics import Dense, dropout, hidden_dtype, product, split_key
 from minibert.model.tap import Tap, identity, tap_rows, wants
 
-# Scores of more bytes than this leave the processor's cache between the steps of the softmax: a few heads at a time then.
 SCORES_IN_CACHE = 6 << 20
+"""Bytes of scores that a CPU's cores keep between the steps of the softmax; of more, a few texts or heads at a time."""
 
 
 class Attention(nnx.Module):
@@ -30,6 +30,7 @@ class Attention(nnx.Module):
 
     def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
         self.config = config
+        self.scores_in_cache = SCORES_IN_CACHE
         self.query = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
         self.key = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
         self.value = Dense(config.hidden_size, config.hidden_size, config, rngs=rngs)
@@ -80,10 +81,10 @@ class Attention(nnx.Module):
         """Each token's mixture of all tokens' values."""
         if self.config.attention_implementation == "fused":
             return self._attend_fused(query, key, value, bias, tap, dropout_key)
-        group = self._heads_at_a_time(query)
+        texts, heads = self._at_a_time(query)
         observed = wants(tap, "scores") or wants(tap, "probabilities")
-        if group < query.shape[1] and dropout_key is None and not observed:
-            return self._attend_in_groups(query, key, value, bias, group)
+        if (texts, heads) != query.shape[:2] and dropout_key is None and not observed:
+            return self._attend_in_parts(query, key, value, bias, texts, heads)
         with jax.named_scope("scores"):
             scores = tap("scores", self._scores(query, key))  # [batch, heads, tokens, tokens]
         with jax.named_scope("probabilities"):
@@ -106,25 +107,31 @@ class Attention(nnx.Module):
         weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
         return weights, weights.sum(axis=-1, keepdims=True)
 
-    def _heads_at_a_time(self, query: Array) -> int:
-        batch, heads, tokens, _ = query.shape
-        bytes_per_head = batch * tokens * tokens * hidden_dtype(self.config).itemsize
-        return max(
-            size for size in range(1, heads + 1) if heads % size == 0 and (size == 1 or size * bytes_per_head <= SCORES_IN_CACHE)
-        )
+    def _at_a_time(self, query: Array) -> tuple[int, int]:
+        """How many texts, and how many heads of each, have scores that stay in the cache together."""
+        texts, heads, tokens, _ = query.shape
+        if jax.default_backend() != "cpu":
+            return texts, heads
+        room = self.scores_in_cache // (tokens * tokens * hidden_dtype(self.config).itemsize)
+        if room < heads:
+            return 1, _largest_divisor(heads, room)
+        return _largest_divisor(texts, room // heads), heads
 
-    def _attend_in_groups(self, query: Array, key: Array, value: Array, bias: Array, group: int) -> Array:
-        def attend_group(of_group: tuple[Array, Array, Array]) -> Array:
-            group_query, group_key, group_value = of_group  # [batch, group, tokens, head_dim]
-            weights, total = self._weights(self._scores(group_query, group_key), bias)
-            return product(weights, group_value, self.config) / total
+    def _attend_in_parts(self, query: Array, key: Array, value: Array, bias: Array, texts: int, heads: int) -> Array:
+        parts_of_a_text = query.shape[1] // heads
 
-        def grouped(heads_first: Array) -> Array:  # [groups, batch, group, tokens, head_dim]
-            batch, heads, tokens, head_dim = heads_first.shape
-            return heads_first.reshape(batch, heads // group, group, tokens, head_dim).swapaxes(0, 1)
+        def attend_part(part: tuple[Array, Array, Array, Array]) -> Array:
+            part_query, part_key, part_value, number = part  # [texts, heads, tokens, head_dim]
+            part_bias = jax.lax.dynamic_slice_in_dim(bias, number // parts_of_a_text * texts, texts)
+            weights, total = self._weights(self._scores(part_query, part_key), part_bias)
+            return product(weights, part_value, self.config) / total
 
-        context = jax.lax.map(attend_group, (grouped(query), grouped(key), grouped(value)))
-        return context.swapaxes(0, 1).reshape(query.shape)
+        def parts(of_all: Array) -> Array:
+            # A part has all heads of some texts or some heads of one text, so this moves nothing.
+            return of_all.reshape(-1, texts, heads, *of_all.shape[2:])
+
+        numbers = jnp.arange(query.shape[0] * query.shape[1] // (texts * heads))
+        return jax.lax.map(attend_part, (parts(query), parts(key), parts(value), numbers)).reshape(query.shape)
 
     def _attend_fused(self, query: Array, key: Array, value: Array, bias: Array, tap: Tap, dropout_key: Array | None) -> Array:
         if dropout_key is not None and self.config.attention_probs_dropout_prob:
@@ -142,3 +149,7 @@ class Attention(nnx.Module):
             # A mask, not the bias: float32's lowest number would round to −inf in bfloat16 and an all-masked row to NaN.
             context = jax.nn.dot_product_attention(query, key, value, mask=bias == 0)
         return context.swapaxes(1, 2).astype(hidden_dtype(self.config))
+
+
+def _largest_divisor(number: int, at_most: int) -> int:
+    return max(divisor for divisor in range(1, number + 1) if number % divisor == 0 and (divisor == 1 or divisor <= at_most))

@@ -8,7 +8,6 @@ from flax import nnx
 from jax import Array
 
 from minibert import Bert, BertConfig, InputError, record
-from minibert.model import attention as attention_module
 from minibert.model.attention import Attention
 from minibert.model.tap import identity
 
@@ -100,26 +99,28 @@ def test_splitting_into_heads_and_merging_are_inverse():
     np.testing.assert_array_equal(attention.merge_heads(heads), rows)
 
 
-@pytest.mark.parametrize("heads_at_a_time", [1, 2, 3])
-def test_a_few_heads_at_a_time_give_what_all_at_once_give(monkeypatch: pytest.MonkeyPatch, heads_at_a_time: int):
-    parts = query_key_value()
+@pytest.mark.parametrize(("texts", "heads"), [(1, 1), (1, 2), (1, 3), (1, HEADS), (2, HEADS)])
+def test_a_few_texts_or_heads_at_a_time_give_what_all_at_once_give(texts: int, heads: int):
+    parts = [jnp.concatenate([part, 2 * part]) for part in query_key_value()]
+    bias = bias_of(np.concatenate([MASK, MASK[::-1]]))
     attention = attention_of()
 
     def attend(*parts: Array) -> Array:
-        return attention.attend(*parts, bias_of(MASK), identity, None)
+        return attention.attend(*parts, bias, identity, None)
 
     at_once = attend(*parts)
     assert "scan" not in str(jax.make_jaxpr(attend)(*parts))
-    monkeypatch.setattr(attention_module, "SCORES_IN_CACHE", heads_at_a_time * BATCH * TOKENS * TOKENS * 4)
-    assert f"length={HEADS // heads_at_a_time}" in str(jax.make_jaxpr(lambda *parts: attend(*parts))(*parts))
+    attention.scores_in_cache = texts * heads * TOKENS * TOKENS * 4
+    assert f"length={2 * BATCH * HEADS // (texts * heads)}" in str(jax.make_jaxpr(lambda *parts: attend(*parts))(*parts))
     np.testing.assert_allclose(attend(*parts), at_once, atol=1e-6)
 
 
-def test_looking_at_probabilities_forms_them_for_all_heads_at_once(monkeypatch: pytest.MonkeyPatch):
+def test_looking_at_probabilities_forms_them_for_all_heads_at_once():
     parts = query_key_value()
-    monkeypatch.setattr(attention_module, "SCORES_IN_CACHE", 1)
+    attention = attention_of()
+    attention.scores_in_cache = 1
     seen = {}
-    context = attention_of().attend(*parts, bias_of(MASK), lambda name, value: seen.setdefault(name, value), None)
+    context = attention.attend(*parts, bias_of(MASK), lambda name, value: seen.setdefault(name, value), None)
     assert seen["probabilities"].shape == (BATCH, HEADS, TOKENS, TOKENS)
     np.testing.assert_allclose(context, attention_of().attend(*parts, bias_of(MASK), identity, None), atol=1e-6)
 
