@@ -29,6 +29,10 @@ class TraceError(MinibertError):
     """A trace or stored reference that is broken, or that does not belong to what it is compared with."""
 
 
+class WorkerError(MinibertError):
+    """A process that works for this one could not be started, or ended before its work was done."""
+
+
 class TruncationWarning(UserWarning):
     """Texts were cut because they are longer than the model takes."""
 
