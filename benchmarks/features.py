@@ -7,7 +7,7 @@ those peers are wanted. On a CPU all is float32 but for the part about bfloat16;
 
 The texts are docstring prose of this machine, 15 to 300 tokens each. They are cut into slices; each contender embeds each
 slice, in shuffled order, so that a slice's ratios compare neighbours in time. sentence-transformers runs with its default
-batch of 32 and with the best of 8 to 256, found on the first slice; with ONNX Runtime and OpenVINO in the place of
+batch of 32 and with the best of 8 to 256, found on 200 texts, and as a pool of processes, one a core, as minibert does; with ONNX Runtime and OpenVINO in the place of
 torch the encoder is exported here and put into sentence-transformers' own loop. A ratio is the median over slices, with the 10th
 to 90th percentile; above 1, minibert is faster.
 """
@@ -36,13 +36,16 @@ from sentence_transformers import SentenceTransformer
 
 import minibert
 from minibert.checkpoints.registry import resolve
-from minibert.model.inputs import check_inputs
-from minibert.model.throughput import compiler_options, for_throughput
+from minibert.features.layers import Layers
+from minibert.features.programs import Programs
+from minibert.features.workers import Workers, cores
+from minibert.model.throughput import for_throughput
 
 BATCH_SIZES = (8, 16, 32, 64, 128, 256)
 DEFAULT_BATCH_SIZE = 32
 ENCODER_SHAPES = ((8, 128), (32, 32), (16, 256), (8, 512))
 QUERIES = 1000
+LAST = Layers.of("last")
 PARTS = ("end-to-end", "encoder", "bfloat16", "memory")
 Embed = Callable[[list[str]], np.ndarray]
 
@@ -145,7 +148,9 @@ def compiled_torch(dtype: torch.dtype) -> SentenceTransformer:
 def end_to_end(count: int, slices: int) -> None:
     dtype = torch.bfloat16 if on_gpu() else torch.float32
     texts = mixed_texts(count)
-    features = minibert.Features("minilm-l6", dtype=str(dtype).removeprefix("torch."))
+    precision = str(dtype).removeprefix("torch.")
+    alone = minibert.Features("minilm-l6", dtype=precision)
+    features = alone if on_gpu() else minibert.Features("minilm-l6", dtype=precision, workers="cores")
     parts = [texts[number::slices] for number in range(slices)]
     peers: dict[str, SentenceTransformer] = {"torch": sentence_transformers(dtype=dtype)}
     makers: dict[str, tuple[str, Callable[[], SentenceTransformer]]] = {
@@ -165,14 +170,21 @@ def end_to_end(count: int, slices: int) -> None:
             continue
         peers[name] = model
     contenders: dict[str, Embed] = {"minibert": features.sentences}
+    if alone is not features:
+        contenders["minibert in one process"] = alone.sentences
     for name, model in peers.items():
 
         def encode(some: list[str], size: int, model: SentenceTransformer = model) -> np.ndarray:
             return model.encode(some, batch_size=size, show_progress_bar=False)
 
-        best = best_size(lambda size, encode=encode: encode(parts[0][:500], size))
+        best = best_size(lambda size, encode=encode: encode(parts[0][:200], size))
+        print(f"  ({name}: the best batch is {best})", flush=True)
         for size in dict.fromkeys((DEFAULT_BATCH_SIZE, best)):
             contenders[f"{name}, batch {size}"] = lambda some, size=size, encode=encode: encode(some, size)
+    if not on_gpu():
+        # What sentence-transformers has against the same loss: processes of its own, each with a share of torch's threads.
+        pool = peers["torch"].start_multi_process_pool(["cpu"] * cores())
+        contenders["torch, a process a core, batch 32"] = lambda some: peers["torch"].encode(some, pool=pool, batch_size=32)
     for embed in contenders.values():
         embed(parts[0][:200])
     taken: dict[str, list[float]] = {name: [] for name in contenders}
@@ -187,7 +199,7 @@ def end_to_end(count: int, slices: int) -> None:
         limit = 0.1 if on_gpu() else 1e-5
         assert worst < limit, f"the vectors differ by {worst:.1e}"
     engine = features.engine
-    tokens = sum(min(len(features.tokenizer.encode(text)), features.max_length) for text in texts)
+    tokens = sum(features.sentences(part).number_of_tokens for part in parts)
     total = sum(taken["minibert"])
     print(f"end to end: {len(texts):,} texts, {tokens:,} tokens; largest difference of vectors {worst:.1e}")
     print(f"  minibert: {len(texts) / total:,.0f} texts/s, {tokens / total:,.0f} tokens/s")
@@ -196,7 +208,10 @@ def end_to_end(count: int, slices: int) -> None:
     )
     for name in contenders:
         if name != "minibert":
-            print(f"  {name:26} / minibert: {paired_ratio(taken[name], taken['minibert'])}")
+            print(f"  {name:34} / minibert: {paired_ratio(taken[name], taken['minibert'])}")
+    features.close()
+    if not on_gpu():
+        peers["torch"].stop_multi_process_pool(pool)
 
 
 def best_size(encode: Callable[[int], object]) -> int:
@@ -204,37 +219,48 @@ def best_size(encode: Callable[[int], object]) -> int:
 
 
 def encoder_alone(rounds: int) -> None:
-    """Full batches of ids, our model laid out for speed as `Features` has it, a core a batch; torch's SDPA on the same."""
-    print("encoder alone, two batches of each shape under way; ratios to transformers SDPA:")
+    """Full batches of ids in ready arrays, our model as `Features` has it, half a batch for each of two workers; torch's SDPA."""
+    print("encoder alone; ratios to transformers SDPA, and in brackets those of one process:")
     for name, folder in encoders():
         dtype = "bfloat16" if on_gpu() else "float32"
         model = for_throughput(minibert.load(folder, dtype=dtype))
         peer = transformers.BertModel.from_pretrained(folder, attn_implementation="sdpa", dtype=getattr(torch, dtype)).eval()
         peer.to("cuda" if on_gpu() else "cpu")
-        leaves, structure = jax.tree.flatten(model)
-        one_core = jax.jit(
-            lambda leaves, inputs, structure=structure: jax.tree.unflatten(structure, leaves).forward(*inputs).last_hidden_state,
-            compiler_options=compiler_options(model.config),
-        )
+        programs = Programs(model, jax.local_devices())
+        workers = programs if on_gpu() else Workers(model, cores())
         for texts, tokens in ENCODER_SHAPES:
             ids = np.random.default_rng(0).integers(1000, model.config.vocab_size, (texts, tokens)).astype(np.int32)
-            halves = [check_inputs(model.config, half) for half in np.array_split(ids, 2)]
+            whole = as_packed(ids)
+            shares = [whole] if on_gpu() else [as_packed(share) for share in np.array_split(ids, cores())]
             batch = {"input_ids": torch.tensor(ids).long(), "attention_mask": torch.ones(ids.shape, dtype=torch.long)}
             batch = {key: value.to(peer.device) for key, value in batch.items()}
 
-            def ours(halves: list[Any] = halves, one_core: Any = one_core, leaves: Any = leaves) -> None:
-                jax.block_until_ready([one_core(leaves, half) for half in halves])
+            def ours(workers: Any = workers, shares: Any = shares) -> None:
+                for result in [workers.start(share, LAST, None) for share in shares]:
+                    result()
+
+            def one_process(programs: Any = programs, whole: Any = whole) -> None:
+                programs.start(whole, LAST, None)()
 
             def theirs(peer: Any = peer, batch: Any = batch) -> None:
                 with torch.inference_mode():
                     peer(**batch).last_hidden_state.cpu()
 
-            taken = in_turn({"ours": ours, "theirs": theirs}, rounds)
+            taken = in_turn({"ours": ours, "one process": one_process, "theirs": theirs}, rounds)
             operations = products(model.config, texts, tokens)
             rate = operations / statistics.median(taken["ours"]) / 1e9
             ratio = paired_ratio(taken["theirs"], taken["ours"])
-            print(f"  {name:9} {texts:2} x {tokens:3}: {ratio}; {rate:,.0f} GFLOP/s of products")
+            alone = paired_ratio(taken["theirs"], taken["one process"])
+            print(f"  {name:9} {texts:2} x {tokens:3}: {ratio} [{alone}]; {rate:,.0f} GFLOP/s of products", flush=True)
+        if isinstance(workers, Workers):
+            workers.close()
     print(f"  bare products [1024, 768] @ [768, 3072]: {bare_products(rounds)}")
+
+
+def as_packed(ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Full rows of one text each, as the programs of `Features` take them."""
+    positions = np.broadcast_to(np.arange(ids.shape[1], dtype=np.int32), ids.shape)
+    return {"input_ids": ids, "position_ids": positions, "segment_ids": np.ones_like(ids)}
 
 
 def products(config: minibert.BertConfig, texts: int, tokens: int) -> float:

@@ -25,10 +25,13 @@ from minibert.features.documents import ON_LONG
 from minibert.features.features import OUTPUT_DTYPES
 from minibert.features.pooling import POOLINGS
 from minibert.features.words import MERGES
+from minibert.features.workers import cores
 from minibert.printable import counted
 
 LARGEST_TABLE = 12
 COMPUTE_DTYPES = ("float32", "bfloat16")
+WORTH_WORKERS = 1 << 20
+"""Bytes of text from which on worker processes make up for the seconds that they take to begin."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -65,6 +68,12 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("--on-long", choices=ON_LONG, default="truncate", help="for texts over the limit (default: %(default)s)")
     what.add_argument("--dtype", choices=COMPUTE_DTYPES, help="what the products are computed in (default: the model's)")
     what.add_argument("--device", metavar="PLATFORM", help="cpu, gpu or tpu (default: the best that JAX finds)")
+    what.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that share the work, 0 for none (default: one for each core for files of a megabyte and more on a CPU)",
+    )
     where = parser.add_argument_group("where it goes")
     where.add_argument(
         "--output",
@@ -102,11 +111,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{reason} needs a file to write to; give --output FILE")
     if arguments.device is not None:
         _use_device(arguments.device)
-    features = Features(arguments.model, **({} if arguments.dtype is None else {"dtype": arguments.dtype}))
-    if output is not None:
-        _write(features, source, output, options, arguments)
-    else:
-        _show(features, list(source.texts()), options)
+    overrides = {} if arguments.dtype is None else {"dtype": arguments.dtype}
+    features = Features(arguments.model, workers=_workers(arguments, source), **overrides)
+    try:
+        if output is not None:
+            _write(features, source, output, options, arguments)
+        else:
+            _show(features, list(source.texts()), options)
+    finally:
+        features.close()
     return 0
 
 
@@ -118,6 +131,16 @@ def _source(arguments: argparse.Namespace) -> Source:
         if value is not None:
             raise InputError(f"{name} belongs to files; give one by --file, or leave {name} out")
     return Stream(standard_input()) if "-" in arguments.texts else TextList(arguments.texts)
+
+
+def _workers(arguments: argparse.Namespace, source: Source) -> int:
+    """As many as asked for; else one a core where a CPU has so much to do that they make up for their start."""
+    if arguments.workers is not None:
+        if arguments.workers and jax.default_backend() != "cpu":
+            raise InputError("--workers share a CPU's cores; give --device cpu with it, or leave it out")
+        return arguments.workers
+    much = isinstance(source, TextFiles) and sum(source.sizes) >= WORTH_WORKERS
+    return cores() if much and cores() > 1 and jax.default_backend() == "cpu" else 0
 
 
 def _write(features: Features, source: Source, output: Path, options: CorpusOptions, arguments: argparse.Namespace) -> None:

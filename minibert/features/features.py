@@ -81,6 +81,11 @@ class Features:
         """The model that computes: `minibert.model.throughput` says how it differs from the one that `minibert.load` gives."""
         return self.engine.model
 
+    @property
+    def device(self) -> str:
+        """What computes, as far as the last bits of a vector may depend on it: "cpu", for instance."""
+        return jax.devices()[0].device_kind if self.engine.workers is None else "cpu, a process a core"
+
     def close(self) -> None:
         """End the worker processes, if there are any."""
         if self.engine.workers is not None:

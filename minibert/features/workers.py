@@ -14,14 +14,12 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any
 
 import jax
 import numpy as np
 
 from minibert.errors import WorkerError
 from minibert.features.layers import Layers
-from minibert.features.programs import Programs
 from minibert.model import Bert
 
 ONE_CORE = {"NPROC": "1", "JAX_PLATFORMS": "cpu"}
@@ -59,7 +57,7 @@ class Workers:
             for _ in range(count):
                 self._processes.append(
                     subprocess.Popen(
-                        [sys.executable, "-m", "minibert.features.workers"],
+                        [sys.executable, "-m", "minibert.features.worker"],
                         stdin=subprocess.PIPE,
                         stdout=subprocess.PIPE,
                         env={**os.environ, **ONE_CORE},
@@ -122,32 +120,3 @@ def _end(jobs: Jobs, processes: list["subprocess.Popen[bytes]"]) -> None:
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(SECONDS_TO_END)
-
-
-def _work() -> None:
-    """What a worker process does: a model first, then batches, until there are no more."""
-    import signal
-
-    # The parent decides what an interrupt from the keyboard ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    jobs, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints goes to the terminal, not among the results.
-    os.dup2(2, 1)
-    settings: dict[str, Any]
-    settings, model = pickle.load(jobs)
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    programs = Programs(model, jax.local_devices())
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while True:
-            arrays, layers, pooling = pickle.load(jobs)
-            try:
-                result: np.ndarray | str = programs.start(arrays, layers, pooling)()
-            except Exception as problem:  # told to the parent, which knows what was asked for
-                result = f"{type(problem).__name__}: {problem}"
-            pickle.dump(result, results, protocol=5)
-            results.flush()
-
-
-if __name__ == "__main__":
-    _work()

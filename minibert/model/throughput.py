@@ -104,12 +104,12 @@ class SlicedFeedForward(nnx.Module):
         def sliced(values: Array, axis: int) -> list[Array]:
             return [values] if slices == 1 else jnp.split(values, slices, axis=axis)
 
-        def kernels(kernel: Array, axis: int) -> nnx.List[nnx.Param]:
-            return nnx.List([_laid_out(part, self.config) for part in sliced(kernel, axis)])
+        def kernels(kernel: Array, axis: int) -> list[nnx.Param]:
+            return [_laid_out(part, self.config) for part in sliced(kernel, axis)]
 
-        self.intermediate_kernels = kernels(whole.intermediate.kernel[...], 1)
+        self.intermediate_kernels = nnx.List(kernels(whole.intermediate.kernel[...], 1))
         self.intermediate_biases = nnx.List([nnx.Param(part) for part in sliced(whole.intermediate.bias[...], 0)])
-        self.projection_kernels = kernels(whole.projection.kernel[...], 0)
+        self.projection_kernels = nnx.List(kernels(whole.projection.kernel[...], 0))
         self.projection_bias = nnx.Param(whole.projection.bias[...])
 
     def __call__(

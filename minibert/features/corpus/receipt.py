@@ -16,7 +16,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from minibert.checkpoints.integrity import sha256_of
@@ -47,7 +46,7 @@ def model_facts(name_or_path: str | Path, features: Any) -> dict[str, Any]:
         "tokenizer_sha256": hashlib.sha256(tokenizer.encode("utf-8", "surrogatepass")).hexdigest(),
         "config": dataclasses.asdict(features.model.config),
         "max_length": features.max_length,
-        "device": jax.devices()[0].device_kind,
+        "device": features.device,
         "versions": {name: _version(name) for name in ("minibert", "jax", "flax", "numpy")}
         | {"python": platform.python_version()},
     }

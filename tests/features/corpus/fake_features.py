@@ -32,6 +32,7 @@ class Rows(list):
 class FakeFeatures:
     recipe: Recipe = field(default_factory=lambda: Recipe("mean", True))
     max_length: int = MAX_WORDS
+    device: str = "none"
     chunks: list[list[str]] = field(default_factory=list)
     """What it was given, call by call."""
 
