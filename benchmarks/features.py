@@ -7,9 +7,9 @@ those peers are wanted. On a CPU all is float32 but for the part about bfloat16;
 
 The texts are docstring prose of this machine, 15 to 300 tokens each. They are cut into slices; each contender embeds each
 slice, in shuffled order, so that a slice's ratios compare neighbours in time. sentence-transformers runs with its default
-batch of 32 and with the best of 8 to 256, found on 200 texts, and as a pool of processes, one a core, as minibert does; with ONNX Runtime and OpenVINO in the place of
-torch the encoder is exported here and put into sentence-transformers' own loop. A ratio is the median over slices, with the 10th
-to 90th percentile; above 1, minibert is faster.
+batch of 32 and with the best of 8 to 256, found on 200 texts, and as a pool of processes, one a core, as minibert does. With
+ONNX Runtime and OpenVINO in the place of torch the encoder is exported here and put into sentence-transformers' own loop. A
+ratio is the median over slices, with the 10th to 90th percentile; above 1, minibert is faster.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from sentence_transformers import SentenceTransformer
 import minibert
 from minibert.checkpoints.registry import resolve
 from minibert.features.layers import Layers
+from minibert.features.packing import TOKENS_AT_A_TIME
 from minibert.features.programs import Programs
 from minibert.features.workers import Workers, cores
 from minibert.model.throughput import for_throughput
@@ -219,7 +220,7 @@ def best_size(encode: Callable[[int], object]) -> int:
 
 
 def encoder_alone(rounds: int) -> None:
-    """Full batches of ids in ready arrays, our model as `Features` has it, half a batch for each of two workers; torch's SDPA."""
+    """Full batches of ids in ready arrays, our model as `Features` has it, shared by workers; torch's SDPA."""
     print("encoder alone; ratios to transformers SDPA, and in brackets those of one process:")
     for name, folder in encoders():
         dtype = "bfloat16" if on_gpu() else "float32"
@@ -231,7 +232,8 @@ def encoder_alone(rounds: int) -> None:
         for texts, tokens in ENCODER_SHAPES:
             ids = np.random.default_rng(0).integers(1000, model.config.vocab_size, (texts, tokens)).astype(np.int32)
             whole = as_packed(ids)
-            shares = [whole] if on_gpu() else [as_packed(share) for share in np.array_split(ids, cores())]
+            number = 1 if on_gpu() else max(cores(), ids.size // TOKENS_AT_A_TIME["cpu"])
+            shares = [as_packed(share) for share in np.array_split(ids, number)]
             batch = {"input_ids": torch.tensor(ids).long(), "attention_mask": torch.ones(ids.shape, dtype=torch.long)}
             batch = {key: value.to(peer.device) for key, value in batch.items()}
 
