@@ -63,11 +63,15 @@ class Workers:
                         env={**os.environ, **ONE_CORE},
                     )
                 )
+            for process in self._processes:
+                assert process.stdin is not None
+                process.stdin.write(hello)
+                process.stdin.flush()
         except OSError as problem:
             _end(self._jobs, self._processes)
             raise WorkerError(f"a worker process could not be started: {problem}; use fewer workers, or none") from None
         for process in self._processes:
-            threading.Thread(target=_serve, args=(process, hello, self._jobs), daemon=True).start()
+            threading.Thread(target=_serve, args=(process, self._jobs), daemon=True).start()
         self._close = weakref.finalize(self, _end, self._jobs, self._processes)
 
     def start(self, arrays: dict[str, np.ndarray], layers: Layers, pooling: str | None) -> Callable[[], np.ndarray]:
@@ -83,13 +87,10 @@ class Workers:
         self._close()
 
 
-def _serve(process: "subprocess.Popen[bytes]", hello: bytes, jobs: Jobs) -> None:
+def _serve(process: "subprocess.Popen[bytes]", jobs: Jobs) -> None:
     """A process's conversation, in a thread of its own, until there are no more jobs or it has ended."""
     assert process.stdin is not None and process.stdout is not None
     broken: str | None = None
-    with contextlib.suppress(OSError):
-        process.stdin.write(hello)
-        process.stdin.flush()
     while (item := jobs.get()) is not None:
         job, future = item
         if broken is None:
@@ -108,6 +109,7 @@ def _serve(process: "subprocess.Popen[bytes]", hello: bytes, jobs: Jobs) -> None
                 continue
         # It takes its share of the jobs still, so that none is waited for in vain.
         future.set_exception(WorkerError(broken))
+    process.stdout.close()
     with contextlib.suppress(OSError):
         process.stdin.close()
 
