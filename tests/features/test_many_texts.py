@@ -10,7 +10,6 @@ import pytest
 
 from minibert import Features
 
-TINY = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 WORDS = ["the", "bank", "of", "a", "river", "raised", "its", "rates"]
 
 ON_EIGHT_DEVICES = """
@@ -23,17 +22,6 @@ features = Features(sys.argv[1])
 print(json.dumps({"sentences": features.sentences(texts).tolist(), "one": features.sentences(texts[:1]).tolist(),
                   "words": features.words(texts)[3].vectors.tolist()}))
 """
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).write_bytes((TINY / name).read_bytes())
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    unused = [f"[unused{number}]" for number in range(37 - len(tokens))]
-    (folder / "vocab.txt").write_text("\n".join([*tokens, *unused]) + "\n")
-    return folder
 
 
 def some_texts(count: int) -> list[str]:

@@ -15,7 +15,6 @@ from minibert import Features
 from minibert.errors import InputError, WorkerError
 from minibert.features.layers import Layers
 
-GOLDEN = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 WORDS = ["the", "bank", "of", "a", "river", "raised", "its", "rates"]
 TEXTS = [" ".join(WORDS[: 1 + number % len(WORDS)]) for number in range(60)]
 
@@ -28,17 +27,6 @@ features.sentences(["the bank"])
 print("ready", flush=True)
 time.sleep(600)
 """
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    for name in ("config.json", "model.safetensors"):
-        (folder / name).write_bytes((GOLDEN / name).read_bytes())
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    tokens += [f"[unused{number}]" for number in range(37 - len(tokens))]
-    (folder / "vocab.txt").write_text("\n".join(tokens) + "\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
