@@ -190,17 +190,18 @@ def end_to_end(count: int, slices: int) -> None:
         embed(parts[0][:200])
     taken: dict[str, list[float]] = {name: [] for name in contenders}
     generator = np.random.default_rng(0)
+    worst, tokens = 0.0, 0
     for part in parts:
         vectors: dict[str, np.ndarray] = {}
         for name in generator.permutation(list(contenders)).tolist():
             taken[name].append(
                 seconds(lambda name=name, part=part, vectors=vectors: vectors.update({name: contenders[name](part)}))
             )
-        worst = max(np.abs(vectors["minibert"] - other).max() for other in vectors.values())
+        tokens += vectors["minibert"].number_of_tokens
+        worst = max(worst, *(np.abs(vectors["minibert"] - other).max() for other in vectors.values()))
         limit = 0.1 if on_gpu() else 1e-5
         assert worst < limit, f"the vectors differ by {worst:.1e}"
     engine = features.engine
-    tokens = sum(features.sentences(part).number_of_tokens for part in parts)
     total = sum(taken["minibert"])
     print(f"end to end: {len(texts):,} texts, {tokens:,} tokens; largest difference of vectors {worst:.1e}")
     print(f"  minibert: {len(texts) / total:,.0f} texts/s, {tokens / total:,.0f} tokens/s")

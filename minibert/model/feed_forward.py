@@ -34,13 +34,17 @@ class FeedForward(nnx.Module):
         dropout_key: Array | None = None,
     ) -> Float[Array, "rows hidden"]:
         """The rows after the two dense layers; `batch` says how many texts the rows belong to."""
+        projection = tap_rows(tap, "projection", self._projection(hidden, batch, tap), batch)
+        with jax.named_scope("output"):
+            projection = dropout(projection, self.config.hidden_dropout_prob, dropout_key)
+            return tap_rows(tap, "output", self.layer_norm(projection + hidden), batch)
+
+    def _projection(self, hidden: Array, batch: int, tap: Tap) -> Array:
+        """`activation(x W₁ + b₁) W₂ + b₂`."""
         with jax.named_scope("intermediate"):
             intermediate = tap_rows(tap, "intermediate", self.intermediate(hidden), batch)
         with jax.named_scope("activation"):
             activate = ACTIVATION_FUNCTIONS[self.config.hidden_act]
             activation = tap_rows(tap, "activation", activate(intermediate), batch)
         with jax.named_scope("projection"):
-            projection = tap_rows(tap, "projection", self.projection(activation), batch)
-        with jax.named_scope("output"):
-            projection = dropout(projection, self.config.hidden_dropout_prob, dropout_key)
-            return tap_rows(tap, "output", self.layer_norm(projection + hidden), batch)
+            return self.projection(activation)

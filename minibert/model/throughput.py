@@ -26,8 +26,8 @@ from minibert.model.attention import Attention
 from minibert.model.bert import Bert
 from minibert.model.feed_forward import FeedForward
 from minibert.model.layer_norm import LayerNorm
-from minibert.model.numerics import Dense, dropout, hidden_dtype
-from minibert.model.tap import Tap, identity, tap_rows, wants
+from minibert.model.numerics import Dense, hidden_dtype
+from minibert.model.tap import Tap, tap_rows, wants
 
 SCORES_IN_A_CORES_CACHE = 3 << 19
 """Bytes of attention's scores that stay in the cache of a single core."""
@@ -88,7 +88,7 @@ class OneSumDense(nnx.Module):
         return result + self.bias[...].astype(result.dtype)
 
 
-class SlicedFeedForward(nnx.Module):
+class SlicedFeedForward(FeedForward):
     """`LayerNorm(x + Σ activation(x W₁ᵢ + b₁ᵢ) W₂ᵢ + b₂)` over slices i, each as wide as x, of the intermediate values.
 
     The taps are those of `FeedForward`; one that wants the intermediate values gets all slices as one array.
@@ -112,15 +112,7 @@ class SlicedFeedForward(nnx.Module):
         self.projection_kernels = nnx.List(kernels(whole.projection.kernel[...], 0))
         self.projection_bias = nnx.Param(whole.projection.bias[...])
 
-    def __call__(
-        self,
-        hidden: Float[Array, "rows hidden"],
-        batch: int,
-        *,
-        tap: Tap = identity,
-        dropout_key: Array | None = None,
-    ) -> Float[Array, "rows hidden"]:
-        """The rows after the two dense layers; `batch` says how many texts the rows belong to."""
+    def _projection(self, hidden: Array, batch: int, tap: Tap) -> Array:
         activate = ACTIVATION_FUNCTIONS[self.config.hidden_act]
         wide = hidden_dtype(self.config)
         slices = [
@@ -132,9 +124,7 @@ class SlicedFeedForward(nnx.Module):
         projection = self.projection_bias[...].astype(wide)
         for part, kernel in zip(slices, self.projection_kernels, strict=True):
             projection = projection + _product(part, kernel[...], self.config)
-        projection = tap_rows(tap, "projection", projection, batch)
-        projection = dropout(projection, self.config.hidden_dropout_prob, dropout_key)
-        return tap_rows(tap, "output", self.layer_norm(projection + hidden), batch)
+        return projection
 
 
 def _tap_slices(tap: Tap, name: str, slices: list[Array], batch: int) -> list[Array]:
