@@ -146,12 +146,17 @@ def compiled_torch(dtype: torch.dtype) -> SentenceTransformer:
     return model
 
 
+def ours(dtype: str) -> minibert.Features:
+    """As thousands of texts are embedded: on a CPU a process a core."""
+    return minibert.Features("minilm-l6", dtype=dtype, workers=0 if on_gpu() else "cores")
+
+
 def end_to_end(count: int, slices: int) -> None:
     dtype = torch.bfloat16 if on_gpu() else torch.float32
     texts = mixed_texts(count)
     precision = str(dtype).removeprefix("torch.")
-    alone = minibert.Features("minilm-l6", dtype=precision)
-    features = alone if on_gpu() else minibert.Features("minilm-l6", dtype=precision, workers="cores")
+    features = ours(precision)
+    alone = features if on_gpu() else minibert.Features("minilm-l6", dtype=precision)
     parts = [texts[number::slices] for number in range(slices)]
     peers: dict[str, SentenceTransformer] = {"torch": sentence_transformers(dtype=dtype)}
     makers: dict[str, tuple[str, Callable[[], SentenceTransformer]]] = {
@@ -238,7 +243,7 @@ def encoder_alone(rounds: int) -> None:
             batch = {"input_ids": torch.tensor(ids).long(), "attention_mask": torch.ones(ids.shape, dtype=torch.long)}
             batch = {key: value.to(peer.device) for key, value in batch.items()}
 
-            def ours(workers: Any = workers, shares: Any = shares) -> None:
+            def shared(workers: Any = workers, shares: Any = shares) -> None:
                 for result in [workers.start(share, LAST, None) for share in shares]:
                     result()
 
@@ -249,7 +254,7 @@ def encoder_alone(rounds: int) -> None:
                 with torch.inference_mode():
                     peer(**batch).last_hidden_state.cpu()
 
-            taken = in_turn({"ours": ours, "one process": one_process, "theirs": theirs}, rounds)
+            taken = in_turn({"ours": shared, "one process": one_process, "theirs": theirs}, rounds)
             operations = products(model.config, texts, tokens)
             rate = operations / statistics.median(taken["ours"]) / 1e9
             ratio = paired_ratio(taken["theirs"], taken["ours"])
@@ -304,11 +309,17 @@ def encoders() -> Sequence[tuple[str, Path]]:
 def bfloat16(count: int, slices: int) -> None:
     """Our bfloat16 beside our float32 and torch's bfloat16: time, error of the vectors, and neighbours that change."""
     texts = mixed_texts(count, seed=1)
-    wide, narrow = minibert.Features("minilm-l6"), minibert.Features("minilm-l6", dtype="bfloat16")
+    wide, narrow = ours("float32"), ours("bfloat16")
     peer = sentence_transformers(dtype=torch.bfloat16)
 
+    def encode(some: list[str], size: int) -> np.ndarray:
+        return peer.encode(some, batch_size=size, show_progress_bar=False).astype(np.float32)
+
+    best = best_size(lambda size: encode(texts[:200], size))
+    print(f"  (torch in bfloat16: the best batch is {best})", flush=True)
+
     def peer_vectors(some: list[str]) -> np.ndarray:
-        return peer.encode(some, batch_size=DEFAULT_BATCH_SIZE, show_progress_bar=False).astype(np.float32)
+        return encode(some, best)
 
     contenders: dict[str, Embed] = {"float32": wide.sentences, "bfloat16": narrow.sentences, "torch bfloat16": peer_vectors}
     for embed in contenders.values():
@@ -337,14 +348,15 @@ def bfloat16(count: int, slices: int) -> None:
     batch = wide.tokenizer(texts[:64], truncation=True, max_length=256)
     mask = batch["attention_mask"] > 0
     hidden = np.asarray(wide.model(**batch).last_hidden_state)[mask]
-    ours = np.asarray(narrow.model(**batch).last_hidden_state)[mask]
+    our_hidden = np.asarray(narrow.model(**batch).last_hidden_state)[mask]
     with torch.inference_mode():
         theirs = peer[0].model(**{name: torch.tensor(array).long() for name, array in batch.items()})
     theirs = theirs.last_hidden_state.float().numpy()[mask]
-    print(
-        f"  hidden states, largest error: ours {np.abs(ours - hidden).max():.2e}, torch's {np.abs(theirs - hidden).max():.2e}; "
-        f"root mean square: ours {rms(ours - hidden):.2e}, torch's {rms(theirs - hidden):.2e}"
-    )
+    errors = {"ours": our_hidden - hidden, "torch's": theirs - hidden}
+    for name, error in errors.items():
+        print(f"  hidden states, {name}: largest error {np.abs(error).max():.2e}, root mean square {rms(error):.2e}")
+    wide.close()
+    narrow.close()
 
 
 def rms(values: np.ndarray) -> float:

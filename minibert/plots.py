@@ -1,11 +1,15 @@
-"""Charts; they need matplotlib, the extra `plots`, which is imported when the first one is drawn."""
+"""Charts and heat maps; they need matplotlib, the extra `plots`, which is imported when the first one is drawn."""
 
 import contextlib
 import math
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
 
 from minibert.atomic_write import write_atomically
 from minibert.errors import InputError
@@ -16,6 +20,18 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which people who confuse red and green tell apart too: one for each dtype of the products.
 COLOURS = {"float64": "#000000", "float32": "#0072B2", "bfloat16": "#D55E00", "float16": "#009E73"}
 MARKERS = "osD^v<>h"
+
+FALLBACK_FONTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Noto Sans Arabic", "Noto Sans Devanagari", "WenQuanYi Zen Hei"),
+    *("Hiragino Sans", "PingFang SC", "Arial Unicode MS", "Microsoft YaHei", "Yu Gothic", "Noto Emoji", "Segoe UI Emoji"),
+)
+"""For characters that matplotlib's own font lacks, those of them that are installed."""
+MOST_LABELS = 80
+"""More labels on a side of a heat map cannot be read; a few of them are shown then."""
+MOST_NUMBERS = 12
+"""Up to so many rows and columns a heat map has its numbers written into it."""
+LONGEST_LABEL = 40
+MOST_MAPS_IN_A_ROW = 4
 
 
 class ErrorLine(NamedTuple):
@@ -76,17 +92,129 @@ def error_growth(names: Sequence[str], lines: Sequence[ErrorLine], title: str, n
     return figure
 
 
+def similarity_map(
+    similarities: Float[np.ndarray, "rows columns"],
+    row_labels: Sequence[str],
+    column_labels: Sequence[str] | None = None,
+    title: str = "cosine similarity",
+) -> "Figure":
+    """A heat map of cosines, −1 blue, 0 white and 1 red, with their numbers where there is room.
+
+    Args:
+        similarities: as `cosine_similarity` gives them.
+        row_labels: the texts on the left; cut where they are long.
+        column_labels: those below, if they are others.
+        title: above the map.
+
+    Raises InputError where matplotlib is missing.
+    """
+    with _matplotlib_needed():
+        from matplotlib.figure import Figure
+
+    rows, columns = similarities.shape
+    cell = 0.62 if max(rows, columns) <= MOST_NUMBERS else 0.24
+    width, height = (min(max(cell * count, 2.5), 18.0) for count in (columns, rows))
+    figure = Figure(figsize=(width + 4.5, height + 3.0), layout="constrained", dpi=150)
+    axes = figure.add_subplot()
+    image = axes.imshow(similarities, cmap="RdBu_r", vmin=-1.0, vmax=1.0, interpolation="nearest")
+    _label(axes, "y", row_labels)
+    _label(axes, "x", row_labels if column_labels is None else column_labels)
+    if max(rows, columns) <= MOST_NUMBERS:
+        for (row, column), cosine in np.ndenumerate(similarities):
+            colour = "white" if abs(cosine) > 0.65 else "black"
+            axes.text(column, row, f"{cosine:.2f}", ha="center", va="center", fontsize=8, color=colour)
+    figure.colorbar(image, ax=axes, label="cosine (no unit)", shrink=0.8)
+    axes.set_title(_folded(title), fontsize=11, parse_math=False)
+    return figure
+
+
+def attention_maps(
+    probabilities: Float[np.ndarray, "heads tokens tokens"],
+    tokens: Sequence[str],
+    head_names: Sequence[str],
+    title: str = "attention",
+) -> "Figure":
+    """A heat map for each head of a layer: how much of each token's mixture (a row, which sums to 1) is of which token.
+
+    Args:
+        probabilities: of one text, as the tap `layers.{i}.attention.probabilities` gives them.
+        tokens: as many as a side of a map has.
+        head_names: above each map.
+        title: above all.
+
+    Raises InputError where matplotlib is missing.
+    """
+    with _matplotlib_needed():
+        from matplotlib.figure import Figure
+
+    across = min(len(head_names), MOST_MAPS_IN_A_ROW)
+    down = -(-len(head_names) // across)
+    side = min(max(0.17 * len(tokens), 2.2), 24.0 / across) + 1.2
+    figure = Figure(figsize=(side * across + 1.0, side * down + 0.8), layout="constrained", dpi=150)
+    panels = figure.subplots(down, across, squeeze=False).ravel().tolist()
+    for axes, name, of_head in zip(panels, head_names, probabilities, strict=False):
+        # One scale for all heads, so that they can be compared.
+        image = axes.imshow(of_head, cmap="viridis", vmin=0.0, vmax=1.0, interpolation="nearest")
+        _label(axes, "y", tokens)
+        _label(axes, "x", tokens)
+        axes.set_title(name, fontsize=9, parse_math=False)
+    for axes in panels[len(head_names) :]:
+        axes.set_axis_off()
+    figure.supxlabel("attended token", fontsize=9)
+    figure.supylabel("attending token", fontsize=9)
+    figure.colorbar(image, ax=panels, label="attention probability (no unit)", shrink=0.8)
+    figure.suptitle(_folded(title), fontsize=11, parse_math=False)
+    return figure
+
+
+def check_figure_path(path: Path) -> None:
+    """InputError for an ending that matplotlib does not know, for a folder that is not there, and where matplotlib is missing."""
+    with _matplotlib_needed():
+        from matplotlib.backend_bases import FigureCanvasBase
+
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix.removeprefix(".") not in known:
+        raise InputError(f"{path} ends in {path.suffix!r}; a figure is written as {', '.join('.' + ending for ending in known)}")
+    if not path.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
+
+
 def save_figure(figure: "Figure", path: Path | str) -> None:
     """Write a figure in the format that the ending of `path` names, such as .png, .svg or .pdf, whole or not at all.
 
     Raises InputError for an ending that matplotlib does not know, and where nothing can be written.
     """
     path = Path(path)
-    known = sorted(figure.canvas.get_supported_filetypes())
-    if path.suffix.removeprefix(".") not in known:
-        raise InputError(f"{path} ends in {path.suffix!r}; a figure is written as {', '.join('.' + ending for ending in known)}")
-    with write_atomically(path) as file:
+    check_figure_path(path)
+    with write_atomically(path) as file, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         figure.savefig(file, format=path.suffix.removeprefix("."))
+    missing = [each for each in caught if str(each.message).startswith("Glyph ")]
+    if missing:
+        warnings.warn(
+            f"{path} shows boxes for {len({str(each.message) for each in missing})} characters that no installed font of "
+            "matplotlib has; install one that has them, such as Noto Sans CJK",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _label(axes: Any, side: str, labels: Sequence[str]) -> None:
+    """Labels at the places 0, 1, … of a side, as they are: a $ begins no formula."""
+    step = -(-len(labels) // MOST_LABELS)
+    texts = [" ".join(label.split()) for label in labels[::step]]
+    texts = [text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…" for text in texts]
+    size = 8 if len(labels) <= 30 else 5
+    style: dict[str, Any] = {"rotation": 90} if side == "x" else {}
+    setter = axes.set_xticks if side == "x" else axes.set_yticks
+    setter(range(0, len(labels), step), texts, fontsize=size, parse_math=False, fontfamily=_fonts(), **style)
+
+
+def _fonts() -> list[str]:
+    from matplotlib import font_manager, rcParams
+
+    installed = set(font_manager.get_font_names())
+    return [*rcParams["font.family"], *(font for font in FALLBACK_FONTS if font in installed)]
 
 
 def _folded(text: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minibert import InputError
-from minibert.plots import save_figure
+from minibert.plots import attention_maps, save_figure, similarity_map
 from minibert.verification.sweep import SETTINGS, Column, Sweep
 
 NAMES = ("embeddings.output", "layers.0.output", "layers.1.output", "pooler.output")
@@ -113,3 +113,65 @@ def test_importing_the_charts_does_not_import_matplotlib():
     code = "import sys, minibert.plots, minibert.verification.sweep; print('matplotlib' in sys.modules)"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert outcome.stdout.strip() == "False"
+
+
+def labels(ticks: list) -> list[str]:
+    return [tick.get_text() for tick in ticks]
+
+
+@needs_matplotlib
+def test_a_similarity_map_has_every_cosine_where_its_two_texts_meet():
+    cosines = np.array([[1.0, 0.25, -0.5], [0.25, 1.0, 0.0], [-0.5, 0.0, 1.0]], np.float32)
+    axes = similarity_map(cosines, ["one", "two", "three"]).axes[0]
+    np.testing.assert_array_equal(axes.images[0].get_array(), cosines)
+    assert axes.images[0].get_clim() == (-1.0, 1.0)
+    assert labels(axes.get_yticklabels()) == labels(axes.get_xticklabels()) == ["one", "two", "three"]
+    written = {text.get_position(): text.get_text() for text in axes.texts}
+    assert written[(1, 0)] == "0.25" and written[(2, 0)] == "-0.50" and len(written) == 9
+
+
+@needs_matplotlib
+def test_columns_may_be_other_texts_than_rows():
+    axes = similarity_map(np.zeros((1, 2), np.float32), ["one"], ["two", "three"]).axes[0]
+    assert labels(axes.get_yticklabels()) == ["one"] and labels(axes.get_xticklabels()) == ["two", "three"]
+
+
+@needs_matplotlib
+def test_a_large_map_shows_some_labels_and_no_numbers():
+    axes = similarity_map(np.zeros((200, 200), np.float32), [f"text {number}" for number in range(200)]).axes[0]
+    shown = labels(axes.get_yticklabels())
+    assert len(shown) <= 80 and shown[1] == f"text {axes.get_yticks()[1]:.0f}" and not axes.texts
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("text", ["$5 and $6_", r"\frac", "a\nb", "x" * 300, "", "$"])
+def test_any_text_is_a_label_as_it_is(text: str, tmp_path: Path):
+    figure = similarity_map(np.eye(2, dtype=np.float32), [text, "b"], title=f"title {text}")
+    save_figure(figure, tmp_path / "map.png")
+    (label, _) = labels(figure.axes[0].get_yticklabels())
+    whole = " ".join(text.split())
+    assert label == (whole if len(whole) <= 40 else f"{whole[:39]}…")
+
+
+@needs_matplotlib
+def test_characters_that_no_font_has_are_said_in_one_warning(tmp_path: Path):
+    figure = similarity_map(np.eye(1, dtype=np.float32), ["\U00012000\U00012001"])
+    with pytest.warns(UserWarning, match=r"map.png shows boxes for 2 characters that no installed font") as caught:
+        save_figure(figure, tmp_path / "map.png")
+    assert len(caught) == 1 and (tmp_path / "map.png").exists()
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("heads", [1, 3, 12])
+def test_attention_has_a_map_for_each_head_on_one_scale(heads: int, tmp_path: Path):
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), (heads, 3)).astype(np.float32)
+    figure = attention_maps(probabilities, ["[CLS]", "a", "[SEP]"], [f"head {head}" for head in range(heads)])
+    panels = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in panels] == [f"head {head}" for head in range(heads)]
+    for axes, of_head in zip(panels, probabilities, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), of_head)
+        assert axes.images[0].get_clim() == (0.0, 1.0)
+        assert labels(axes.get_xticklabels()) == ["[CLS]", "a", "[SEP]"]
+    for ending, signature in SIGNATURES.items():
+        save_figure(figure, tmp_path / f"map{ending}")
+        assert (tmp_path / f"map{ending}").read_bytes().startswith(signature)

@@ -1,5 +1,6 @@
 """Word and sentence vectors from real text: layers, pooling, packed batches, similarity."""
 
+from minibert.features.corpus.stored import StoredVectors
 from minibert.features.features import Features
 from minibert.features.layers import Layers
 from minibert.features.recipe import Recipe
@@ -12,6 +13,7 @@ __all__ = [
     "Layers",
     "Recipe",
     "SentenceVectors",
+    "StoredVectors",
     "TokenVectors",
     "WordVectors",
     "cosine_similarity",

@@ -13,12 +13,13 @@ from jaxtyping import Float, Float32
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.errors import InputError, TruncationWarning, shown
+from minibert.features.corpus.stored import StoredVectors
 from minibert.features.documents import ON_LONG, Pieces, joined_windows, pieces_of
 from minibert.features.engine import Engine
 from minibert.features.layers import Layers
 from minibert.features.pooling import POOLINGS
 from minibert.features.recipe import Recipe
-from minibert.features.results import SentenceVectors, TextSequence, TokenVectors, WordVectors
+from minibert.features.results import OUTPUT_DTYPES, SentenceVectors, TextSequence, TokenVectors, WordVectors
 from minibert.features.similarity import Hits, cosine_similarity, nearest
 from minibert.features.words import MERGES, words_of
 from minibert.features.workers import cores
@@ -27,7 +28,6 @@ from minibert.tokenizer import Tokenizer
 
 TEXTS_AT_A_TIME = 4096
 """Texts that are packed together; more would hardly leave fewer tokens of padding."""
-OUTPUT_DTYPES = ("float32", "float16")
 
 LayerChoice = Layers | str | int | Sequence[int]
 
@@ -66,6 +66,7 @@ class Features:
         **overrides: Any,
     ):
         number_of_workers = _number_of_workers(workers, devices)
+        self.name_or_path = name_or_path
         folder = resolve(name_or_path)
         model = load(folder, **overrides)
         self.tokenizer = Tokenizer.from_folder(folder_of(folder))
@@ -175,15 +176,23 @@ class Features:
         return cosine_similarity(self.sentences(left, **options), self.sentences(right, **options))
 
     def search(
-        self, query: str | Sequence[str], corpus: Sequence[str] | Float[np.ndarray, "texts width"], k: int = 10, **options: Any
+        self,
+        query: str | Sequence[str],
+        corpus: Sequence[str] | Float[np.ndarray, "texts width"] | StoredVectors,
+        k: int = 10,
+        **options: Any,
     ) -> Hits:
         """The `k` entries of a corpus nearest to each query: `indices` and `scores` (cosines), [queries, k].
 
-        `corpus` are texts, or vectors that `sentences` gave with the same `options`. Raises InputError as `sentences` does, and
-        for vectors of another width.
+        `corpus` are texts, vectors that `sentences` gave with the same `options`, or `StoredVectors` that `minibert embed` wrote.
+        Those have a receipt: the queries are embedded as it says, and what another model or other options made is refused.
+
+        Raises InputError as `sentences` does, for vectors of another width, and for stored vectors that do not fit.
         """
         if type(k) is not int or k < 1:
             raise InputError(f"k is {shown(k)}; expected a whole number of at least 1")
+        if isinstance(corpus, StoredVectors):
+            options, corpus = corpus.options_for(self, options), corpus.vectors
         queries = self.sentences([query] if isinstance(query, str) else query, **options)
         vectors = corpus if isinstance(corpus, np.ndarray) else self.sentences(corpus, **options)
         if vectors.ndim != 2 or vectors.shape[1] != queries.shape[1]:

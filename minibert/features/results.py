@@ -7,6 +7,9 @@ from typing import Generic, TypeVar, overload
 import numpy as np
 from jaxtyping import Bool, Float, Int32
 
+OUTPUT_DTYPES = ("float32", "float16")
+"""Of the vectors that `Features` gives."""
+
 
 class SentenceVectors(np.ndarray):
     """An array [texts, width] with two counts of the call that gave it.

@@ -118,20 +118,27 @@ class Attention(nnx.Module):
         return _largest_divisor(texts, room // heads), heads
 
     def _attend_in_parts(self, query: Array, key: Array, value: Array, bias: Array, texts: int, heads: int) -> Array:
-        parts_of_a_text = query.shape[1] // heads
+        batch, all_heads, tokens, head_dim = query.shape
+        # Before its heads were split; the compiler then leaves out both moves, and a part is all that is ever copied.
+        rows = [part.swapaxes(1, 2) for part in (query, key, value)]  # [batch, tokens, heads, head_dim]
 
-        def attend_part(part: tuple[Array, Array, Array, Array]) -> Array:
-            part_query, part_key, part_value, number = part  # [texts, heads, tokens, head_dim]
-            part_bias = jax.lax.dynamic_slice_in_dim(bias, number // parts_of_a_text * texts, texts)
-            weights, total = self._weights(self._scores(part_query, part_key), part_bias)
-            return product(weights, part_value, self.config) / total
+        def of_texts(number: Array, context: Array) -> Array:
+            first = number * texts
+            part_bias = jax.lax.dynamic_slice_in_dim(bias, first, texts)
 
-        def parts(of_all: Array) -> Array:
-            # A part has all heads of some texts or some heads of one text, so this moves nothing.
-            return of_all.reshape(-1, texts, heads, *of_all.shape[2:])
+            def of_heads(number: Array, context: Array) -> Array:
+                place = (first, 0, number * heads, 0)
+                part_query, part_key, part_value = (
+                    jax.lax.dynamic_slice(part, place, (texts, tokens, heads, head_dim)).swapaxes(1, 2) for part in rows
+                )
+                weights, total = self._weights(self._scores(part_query, part_key), part_bias)
+                part_context = product(weights, part_value, self.config) / total
+                return jax.lax.dynamic_update_slice(context, part_context.swapaxes(1, 2), place)
 
-        numbers = jnp.arange(query.shape[0] * query.shape[1] // (texts * heads))
-        return jax.lax.map(attend_part, (parts(query), parts(key), parts(value), numbers)).reshape(query.shape)
+            return jax.lax.fori_loop(0, all_heads // heads, of_heads, context)
+
+        empty = jnp.zeros((batch, tokens, all_heads, head_dim), hidden_dtype(self.config))
+        return jax.lax.fori_loop(0, batch // texts, of_texts, empty).swapaxes(1, 2)
 
     def _attend_fused(self, query: Array, key: Array, value: Array, bias: Array, tap: Tap, dropout_key: Array | None) -> Array:
         if dropout_key is not None and self.config.attention_probs_dropout_prob:

@@ -6,8 +6,8 @@ from typing import Any
 
 from minibert.errors import InputError, shown
 from minibert.features.documents import ON_LONG
-from minibert.features.features import OUTPUT_DTYPES
 from minibert.features.pooling import POOLINGS
+from minibert.features.results import OUTPUT_DTYPES
 from minibert.features.words import MERGES
 
 LEVELS = ("sentences", "words", "tokens")
