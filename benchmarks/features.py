@@ -1,6 +1,6 @@
 """Times sentence vectors end to end, text in and NumPy out, against sentence-transformers and others, in turn in one process.
 
-    python benchmarks/features.py [--texts 5000] [--slices 5] [--only end-to-end|encoder|bfloat16|memory]
+    python benchmarks/features.py [--texts 5000] [--slices 5] [--only end-to-end|bfloat16|memory]
 
 Needs the extra `reference` and the fetched default checkpoint; onnxruntime, openvino and a C compiler (for torch.compile) where
 those peers are wanted. On a CPU all is float32 but for the part about bfloat16; on a GPU everything runs in bfloat16.
@@ -15,39 +15,31 @@ ratio is the median over slices, with the 10th to 90th percentile; above 1, mini
 import argparse
 import importlib.util
 import logging
-import statistics
 import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
 import transformers
-from paired import in_turn, paired_ratio, processor, seconds
+from paired import paired_ratio, processor, seconds
 from prose import mixed_texts
 from sentence_transformers import SentenceTransformer
 
 import minibert
 from minibert.checkpoints.registry import resolve
-from minibert.features.layers import Layers
-from minibert.features.packing import TOKENS_AT_A_TIME
-from minibert.features.programs import Programs
-from minibert.features.workers import Workers, cores
-from minibert.model.throughput import for_throughput
+from minibert.features.workers import cores
 
 BATCH_SIZES = (8, 16, 32, 64, 128, 256)
 DEFAULT_BATCH_SIZE = 32
-ENCODER_SHAPES = ((8, 128), (32, 32), (16, 256), (8, 512))
 QUERIES = 1000
-LAST = Layers.of("last")
-PARTS = ("end-to-end", "encoder", "bfloat16", "memory")
+PARTS = ("end-to-end", "bfloat16", "memory")
 Embed = Callable[[list[str]], np.ndarray]
 
 PEAK = """
@@ -57,9 +49,11 @@ sys.path.insert(0, sys.argv[1])
 from prose import mixed_texts
 import minibert
 warnings.simplefilter("ignore")
+features = minibert.Features("minilm-l6", workers="cores")
+processes = ["self", *(process.pid for process in features.engine.workers.processes)]
 def most():
-    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
-features = minibert.Features("minilm-l6")
+    peaks = (Path(f"/proc/{process}/status").read_text() for process in processes)
+    return sum(int(re.search(r"VmHWM:\\s+(\\d+) kB", peak)[1]) for peak in peaks) / 1024
 texts = [text[:200] for text in mixed_texts(int(sys.argv[2]))]
 features.sentences(texts[:4096])
 before = most()
@@ -225,87 +219,6 @@ def best_size(encode: Callable[[int], object]) -> int:
     return min(BATCH_SIZES, key=lambda size: seconds(lambda: encode(size)))
 
 
-def encoder_alone(rounds: int) -> None:
-    """Full batches of ids in ready arrays, our model as `Features` has it, shared by workers; torch's SDPA."""
-    print("encoder alone; ratios to transformers SDPA, and in brackets those of one process:")
-    for name, folder in encoders():
-        dtype = "bfloat16" if on_gpu() else "float32"
-        model = for_throughput(minibert.load(folder, dtype=dtype))
-        peer = transformers.BertModel.from_pretrained(folder, attn_implementation="sdpa", dtype=getattr(torch, dtype)).eval()
-        peer.to("cuda" if on_gpu() else "cpu")
-        programs = Programs(model, jax.local_devices())
-        workers = programs if on_gpu() else Workers(model, cores())
-        for texts, tokens in ENCODER_SHAPES:
-            ids = np.random.default_rng(0).integers(1000, model.config.vocab_size, (texts, tokens)).astype(np.int32)
-            whole = as_packed(ids)
-            number = 1 if on_gpu() else max(cores(), ids.size // TOKENS_AT_A_TIME["cpu"])
-            shares = [as_packed(share) for share in np.array_split(ids, number)]
-            batch = {"input_ids": torch.tensor(ids).long(), "attention_mask": torch.ones(ids.shape, dtype=torch.long)}
-            batch = {key: value.to(peer.device) for key, value in batch.items()}
-
-            def shared(workers: Any = workers, shares: Any = shares) -> None:
-                for result in [workers.start(share, LAST, None) for share in shares]:
-                    result()
-
-            def one_process(programs: Any = programs, whole: Any = whole) -> None:
-                programs.start(whole, LAST, None)()
-
-            def theirs(peer: Any = peer, batch: Any = batch) -> None:
-                with torch.inference_mode():
-                    peer(**batch).last_hidden_state.cpu()
-
-            taken = in_turn({"ours": shared, "one process": one_process, "theirs": theirs}, rounds)
-            operations = products(model.config, texts, tokens)
-            rate = operations / statistics.median(taken["ours"]) / 1e9
-            ratio = paired_ratio(taken["theirs"], taken["ours"])
-            alone = paired_ratio(taken["theirs"], taken["one process"])
-            print(f"  {name:9} {texts:2} x {tokens:3}: {ratio} [{alone}]; {rate:,.0f} GFLOP/s of products", flush=True)
-        if isinstance(workers, Workers):
-            workers.close()
-    print(f"  bare products [1024, 768] @ [768, 3072]: {bare_products(rounds)}")
-
-
-def as_packed(ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Full rows of one text each, as the programs of `Features` take them."""
-    positions = np.broadcast_to(np.arange(ids.shape[1], dtype=np.int32), ids.shape)
-    return {"input_ids": ids, "position_ids": positions, "segment_ids": np.ones_like(ids)}
-
-
-def products(config: minibert.BertConfig, texts: int, tokens: int) -> float:
-    """Floating-point operations of all matrix products of a forward pass."""
-    dense = 2 * (4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size)
-    return config.num_hidden_layers * texts * tokens * (dense + 4 * tokens * config.hidden_size)
-
-
-def bare_products(rounds: int) -> str:
-    dtype = jnp.bfloat16 if on_gpu() else jnp.float32
-    left = jax.random.normal(jax.random.key(0), (1024, 768), dtype)
-    right = jax.random.normal(jax.random.key(1), (3072, 768), dtype)
-    multiply = jax.jit(lambda a, b: jax.lax.dot_general(a, b, (((1,), (1,)), ((), ())), precision="highest"))
-    torch_left = torch.tensor(np.asarray(left, np.float32)).to(torch.bfloat16 if on_gpu() else torch.float32)
-    torch_right = torch.tensor(np.asarray(right, np.float32)).to(torch_left.dtype).T
-    if on_gpu():
-        torch_left, torch_right = torch_left.cuda(), torch_right.cuda()
-    taken = in_turn(
-        {
-            "jax": lambda: multiply(left, right).block_until_ready(),
-            "torch": lambda: (torch_left @ torch_right)[0, 0].item(),
-        },
-        5 * rounds,
-    )
-    rates = {name: 2 * 1024 * 768 * 3072 / statistics.median(durations) / 1e9 for name, durations in taken.items()}
-    return (
-        f"jax {rates['jax']:,.0f} GFLOP/s, torch {rates['torch']:,.0f}; jax / torch {paired_ratio(taken['torch'], taken['jax'])}"
-    )
-
-
-def encoders() -> Sequence[tuple[str, Path]]:
-    folder = Path(tempfile.mkdtemp(prefix="minibert-benchmark-"))
-    torch.manual_seed(0)
-    transformers.BertModel(transformers.BertConfig()).save_pretrained(folder)
-    return ("MiniLM", resolve("minilm-l6")), ("BERT-base", folder)
-
-
 def bfloat16(count: int, slices: int) -> None:
     """Our bfloat16 beside our float32 and torch's bfloat16: time, error of the vectors, and neighbours that change."""
     texts = mixed_texts(count, seed=1)
@@ -371,18 +284,17 @@ def nearest_others(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def memory() -> None:
-    """What embedding takes above the result itself, once warm, in a process of its own."""
+    """What embedding takes above the result itself, once warm, in a process of its own and in its workers."""
     for count in (5_000, 50_000):
         command = [sys.executable, "-W", "ignore", "-c", PEAK, str(Path(__file__).parent), str(count)]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        print(f"memory: {count:,} texts take {float(output.split()[-1]):.0f} MB more than a warm model and the result")
+        print(f"memory: {count:,} texts take {float(output.split()[-1]):.0f} MB more than warm workers and the result")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=int, default=5000, help="how many texts (default: %(default)s)")
     parser.add_argument("--slices", type=int, default=5, help="how many slices they are cut into (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of the encoder alone (default: %(default)s)")
     parser.add_argument("--only", choices=PARTS, action="append", help="only this part; may be given several times")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -394,8 +306,6 @@ def main() -> None:
     print(f"{processor()}; {torch.get_num_threads()} threads; {', '.join(f'{name} {version(name)}' for name in names)}")
     if "end-to-end" in parts:
         end_to_end(arguments.texts, arguments.slices)
-    if "encoder" in parts:
-        encoder_alone(arguments.rounds)
     if "bfloat16" in parts:
         bfloat16(arguments.texts, arguments.slices)
     if "memory" in parts:

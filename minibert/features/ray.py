@@ -11,13 +11,19 @@
         batch_size=4096,
         compute=ray.data.ActorPoolStrategy(size=2),
         num_cpus=1,
+        runtime_env={"env_vars": ONE_CORE},
     )
     vectors.write_parquet("vectors/")
 
-The model is loaded once in each worker. On a machine of few cores give `ray.init(num_cpus=…)` more than the workers take, or
-Ray has none left for reading and waits for ever.
+The model is loaded once in each worker. With `ONE_CORE` a worker keeps to one core, so let there be one for each; on GPUs give
+`num_gpus=1` instead of the last two. On a machine of few cores give `ray.init(num_cpus=…)` more than the workers take, or Ray has
+none left for reading and waits for ever.
+
+Every batch carries a receipt in the metadata of its schema, as the files of `minibert embed` have it: `minibert similar` searches
+the Parquet files that come of it, and refuses them to another model. Counts of texts are not in it, for no worker knows them.
 """
 
+import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,10 +31,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minibert.errors import InputError, TruncationWarning
+from minibert.features.corpus.options import CorpusOptions
+from minibert.features.corpus.outputs.parquet import RECEIPT_KEY
+from minibert.features.corpus.receipt import FORMAT, model_facts, resolved
 from minibert.features.features import Features
+from minibert.features.workers import ONE_CORE
 
 if TYPE_CHECKING:
     import pyarrow
+
+__all__ = ["ONE_CORE", "Embedder"]
 
 
 class Embedder:
@@ -38,7 +50,7 @@ class Embedder:
         name_or_path: what `Features` takes; a path must be there on every machine.
         text_column: the column of strings; InputError names the columns there are if it is absent or holds something else.
         vector_column: the name of the new column, a fixed-size list of float32, or of float16 with `dtype="float16"`.
-        options: of `Features.sentences`: pooling, normalize, layers, dim, on_long, dtype.
+        options: of `Features.sentences`: pooling, normalize, layers, dim, on_long, dtype. Raises InputError for others' values.
     """
 
     def __init__(
@@ -48,6 +60,13 @@ class Embedder:
         self.text_column = text_column
         self.vector_column = vector_column
         self.options = options
+        output_dtype = options.get("dtype", "float32")
+        asked = CorpusOptions(output_dtype=output_dtype, **{name: each for name, each in options.items() if name != "dtype"})
+        self.receipt = {
+            "format": FORMAT,
+            **model_facts(name_or_path, self.features),
+            **resolved(asked, self.features.recipe).as_json(),
+        }
 
     def __call__(self, batch: "pyarrow.Table") -> "pyarrow.Table":
         """The batch with its vectors; the numbers go from the model's memory into Arrow's as they lie."""
@@ -65,4 +84,5 @@ class Embedder:
             warnings.simplefilter("ignore", TruncationWarning)  # Once a batch would be too often.
             vectors = self.features.sentences(column.to_pylist(), **self.options)
         numbers = pyarrow.array(np.ascontiguousarray(vectors).reshape(-1))
-        return batch.append_column(self.vector_column, pyarrow.FixedSizeListArray.from_arrays(numbers, vectors.shape[1]))
+        result = batch.append_column(self.vector_column, pyarrow.FixedSizeListArray.from_arrays(numbers, vectors.shape[1]))
+        return result.replace_schema_metadata({**(batch.schema.metadata or {}), RECEIPT_KEY: json.dumps(self.receipt)})

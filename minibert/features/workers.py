@@ -52,10 +52,10 @@ class Workers:
         settings = {name: getattr(jax.config, name) for name in CACHE_SETTINGS}
         hello = pickle.dumps((settings, model), protocol=5)
         self._jobs: Jobs = SimpleQueue()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
         try:
             for _ in range(count):
-                self._processes.append(
+                self.processes.append(
                     subprocess.Popen(
                         [sys.executable, "-m", "minibert.features.worker"],
                         stdin=subprocess.PIPE,
@@ -63,16 +63,16 @@ class Workers:
                         env={**os.environ, **ONE_CORE},
                     )
                 )
-            for process in self._processes:
+            for process in self.processes:
                 assert process.stdin is not None
                 process.stdin.write(hello)
                 process.stdin.flush()
         except OSError as problem:
-            _end(self._jobs, self._processes)
+            _end(self._jobs, self.processes)
             raise WorkerError(f"a worker process could not be started: {problem}; use fewer workers, or none") from None
-        for process in self._processes:
+        for process in self.processes:
             threading.Thread(target=_serve, args=(process, self._jobs), daemon=True).start()
-        self._close = weakref.finalize(self, _end, self._jobs, self._processes)
+        self._close = weakref.finalize(self, _end, self._jobs, self.processes)
 
     def start(self, arrays: dict[str, np.ndarray], layers: Layers, pooling: str | None) -> Callable[[], np.ndarray]:
         """As `Programs.start`: the function that waits for the batch's result."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from minibert import Features, InputError
+from minibert.features import StoredVectors
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs the extra 'parquet'")
 
@@ -29,6 +30,26 @@ def test_a_batch_gets_a_column_of_vectors(embedder: Any, features: Features):
     assert table.schema.field("vector").type == pyarrow.list_(pyarrow.float32(), 384)
     found = table.column("vector").combine_chunks().flatten().to_numpy().reshape(2, 384)
     np.testing.assert_allclose(found, features.sentences(TEXTS[:2]), atol=1e-6)
+
+
+def test_a_batch_carries_a_receipt_by_which_it_is_searched_and_refused(embedder: Any, features: Features, tmp_path: Path):
+    import pyarrow.parquet
+
+    batch = pyarrow.table({"text": TEXTS[:20]}).replace_schema_metadata({b"theirs": b"kept"})
+    pyarrow.parquet.write_table(embedder(batch), tmp_path / "part.parquet")
+    assert pyarrow.parquet.read_schema(tmp_path / "part.parquet").metadata[b"theirs"] == b"kept"
+    stored = StoredVectors.read(tmp_path / "part.parquet")
+    assert stored.texts == TEXTS[:20]
+    assert features.search(TEXTS[5], stored, 1).indices.tolist() == [[5]]
+    with pytest.raises(InputError, match="pooling was 'mean' and is 'cls' now"):
+        features.search(TEXTS[5], stored, 1, pooling="cls")
+
+
+def test_options_that_are_none_are_refused_before_the_first_batch(minilm_folder: Path):
+    from minibert.features.ray import Embedder
+
+    with pytest.raises(InputError, match="pooling is 'sum'"):
+        Embedder(minilm_folder, pooling="sum")
 
 
 @pytest.mark.usefixtures("without_shape_checks")
@@ -51,7 +72,7 @@ def test_a_cluster_whose_worker_is_killed_gives_what_one_process_gives(minilm_fo
     ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
     import pyarrow.parquet
 
-    from minibert.features.ray import Embedder
+    from minibert.features.ray import ONE_CORE, Embedder
 
     class DyingOnce(Embedder):
         """The first worker that comes to its second batch kills itself there."""
@@ -82,6 +103,7 @@ def test_a_cluster_whose_worker_is_killed_gives_what_one_process_gives(minilm_fo
             batch_size=100,
             compute=ray.data.ActorPoolStrategy(size=2),
             num_cpus=1,
+            runtime_env={"env_vars": ONE_CORE},
             max_restarts=2,
             max_task_retries=2,
         )
@@ -94,3 +116,7 @@ def test_a_cluster_whose_worker_is_killed_gives_what_one_process_gives(minilm_fo
     assert table.column("text").to_pylist() == TEXTS
     vectors = table.column("vector").combine_chunks().flatten().to_numpy().reshape(600, 384)
     np.testing.assert_allclose(vectors, features.sentences(TEXTS), atol=1e-6)
+    for file in (tmp_path / "vectors").iterdir():
+        stored = StoredVectors.read(file)
+        hits = features.search(stored.texts[:3], stored, 1)
+        assert hits.indices.ravel().tolist() == [0, 1, 2]

@@ -22,7 +22,7 @@ PARENT = """
 import sys, time
 from minibert import Features
 features = Features(sys.argv[1], workers=1)
-print(features.engine.workers._processes[0].pid, flush=True)
+print(features.engine.workers.processes[0].pid, flush=True)
 features.sentences(["the bank"])
 print("ready", flush=True)
 time.sleep(600)
@@ -79,7 +79,7 @@ def test_a_killed_worker_is_told_of_and_the_others_can_be_closed(tiny: Path):
     features.sentences(TEXTS)
     workers = features.engine.workers
     assert workers is not None
-    for process in workers._processes:
+    for process in workers.processes:
         os.kill(process.pid, signal.SIGKILL)
     with pytest.raises(WorkerError, match=r"a worker process ended with status -9, perhaps for lack of memory; use fewer"):
         features.sentences(TEXTS)
@@ -89,7 +89,7 @@ def test_a_killed_worker_is_told_of_and_the_others_can_be_closed(tiny: Path):
 def test_after_close_the_processes_are_gone_and_more_work_is_refused(tiny: Path):
     features = Features(tiny, workers=2)
     features.sentences(TEXTS[:1])
-    processes = features.engine.workers._processes
+    processes = features.engine.workers.processes
     features.close()
     features.close()
     assert all(process.poll() is not None for process in processes)
@@ -99,7 +99,7 @@ def test_after_close_the_processes_are_gone_and_more_work_is_refused(tiny: Path)
 
 def test_the_last_reference_ends_the_processes(tiny: Path):
     features = Features(tiny, workers=1)
-    processes = features.engine.workers._processes
+    processes = features.engine.workers.processes
     del features
     gc.collect()
     assert all(process.poll() is not None for process in processes)

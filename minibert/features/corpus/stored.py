@@ -48,7 +48,8 @@ class StoredVectors:
             vectors, texts = reader(path)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
             raise InputError(f"{path} cannot be read: {problem}; write the vectors again with `minibert embed`") from None
-        counts = receipt.get("counts")
+        # Those of Ray's batches have no counts.
+        counts = receipt.get("counts", {"rows": vectors.shape[0], "width": vectors.shape[-1]})
         expected = tuple(counts.get(name) for name in ("rows", "width")) if isinstance(counts, Mapping) else ()
         if vectors.shape != expected or (texts is not None and len(texts) != len(vectors)):
             raise InputError(
