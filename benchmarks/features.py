@@ -246,6 +246,9 @@ def bfloat16(count: int, slices: int) -> None:
                 seconds(lambda name=name, part=part: vectors[name].append(np.asarray(contenders[name](part), np.float32)))
             )
     print("bfloat16 operands, float32 results:")
+    ids = wide.tokenizer(texts, truncation=True, max_length=wide.max_length, padding=False, return_tensors=None)["input_ids"]
+    tokens = sum(map(len, ids))
+    print("  " + ", ".join(f"{name} {tokens / sum(durations):,.0f} tokens/s" for name, durations in taken.items()))
     print(f"  our float32 / our bfloat16: {paired_ratio(taken['float32'], taken['bfloat16'])}")
     print(f"  torch bfloat16 / our bfloat16: {paired_ratio(taken['torch bfloat16'], taken['bfloat16'])}")
     truth = np.concatenate(vectors["float32"])

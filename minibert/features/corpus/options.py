@@ -25,7 +25,7 @@ class ChunkSize:
 
 
 CHUNK_SIZES = {
-    "sentences": ChunkSize(texts=4096, bytes=1 << 24),
+    "sentences": ChunkSize(texts=2048, bytes=1 << 24),
     "words": ChunkSize(texts=256, bytes=1 << 20),
     "tokens": ChunkSize(texts=256, bytes=1 << 20),
 }

@@ -26,7 +26,7 @@ job.CHUNK_SIZES["sentences"] = ChunkSize(int(sys.argv[1]), 1 << 24)
 sys.exit(main(sys.argv[2:]))
 """
 WORDS = ("bank", "river", "money", "rates", "water", "shore", "loan", "raised", "flows", "interest", "deep", "account")
-LONGEST = 120
+LONGEST = 30
 KILLS_A_SEED = 2
 
 
