@@ -27,8 +27,10 @@ demo: $(VENV)/installed
 		"Ford is an American multinational automaker." \
 		"The Volkswagen Group builds cars in Wolfsburg, Germany."
 
-# One thread for NumPy's products: several processes share the cores, and threads that wait for each other take longer.
+# One thread for the products of NumPy and torch: several processes share the cores, and threads that wait for each other take
+# longer.
 test reference: export OPENBLAS_NUM_THREADS = 1
+test reference: export OMP_NUM_THREADS = 1
 
 # Without a network the tests that need the default checkpoint are skipped, and say so.
 test: $(VENV)/installed-test
@@ -42,7 +44,7 @@ check: $(VENV)/installed-dev
 
 reference: $(VENV)/installed-reference
 	$(BIN)/minibert fetch minilm-l6
-	$(BIN)/python -m pytest -m reference
+	$(BIN)/python -m pytest -m reference --numprocesses auto --dist worksteal
 
 benchmark: $(VENV)/installed-reference
 	$(BIN)/minibert fetch minilm-l6

@@ -28,9 +28,9 @@ import numpy as np
 from paired import in_turn, paired_ratio, processor, seconds
 
 import minibert
+from minibert.checkpoints.blueprint import parameters_of
 from minibert.checkpoints.formats.copying import copied
 from minibert.checkpoints.formats.safetensors_writer import write_safetensors
-from minibert.checkpoints.loading import parameters_of
 from minibert.checkpoints.names import table_for
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.model import Bert

@@ -15,12 +15,13 @@ from minibert.errors import (
     FetchError,
     InputError,
     MinibertError,
+    NewHeadWarning,
     TokenizerError,
     TraceError,
     TruncationWarning,
 )
 from minibert.features import Features
-from minibert.model import Bert, BertOutput
+from minibert.model import Bert, BertOutput, BertWithHeads, HeadsOutput
 from minibert.tokenizer import Tokenizer
 from minibert.verification import Report, Trace, compare, record
 
@@ -30,12 +31,15 @@ __all__ = [
     "Bert",
     "BertConfig",
     "BertOutput",
+    "BertWithHeads",
     "CheckpointError",
     "ConfigError",
     "Features",
     "FetchError",
+    "HeadsOutput",
     "InputError",
     "MinibertError",
+    "NewHeadWarning",
     "Report",
     "Tokenizer",
     "TokenizerError",

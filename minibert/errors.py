@@ -33,6 +33,10 @@ class WorkerError(MinibertError):
     """A process that works for this one could not be started, or ended before its work was done."""
 
 
+class NewHeadWarning(UserWarning):
+    """A head, or the pooler that it needs, is not in the checkpoint: it has random numbers until it is trained."""
+
+
 class TruncationWarning(UserWarning):
     """Texts were cut because they are longer than the model takes."""
 

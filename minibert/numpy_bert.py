@@ -92,7 +92,7 @@ class NumpyBert:
         pooled = self.pooler(hidden, tap) if "pooler.dense.kernel" in self.parameters else None
         masked_lm = self.masked_lm(hidden, tap) if "heads.masked_lm.dense.kernel" in self.parameters else None
         next_sentence = None
-        if pooled is not None and "heads.next_sentence.kernel" in self.parameters:
+        if pooled is not None and "heads.next_sentence.dense.kernel" in self.parameters:
             next_sentence = self.next_sentence(pooled, tap)
         return NumpyOutput(hidden_states, pooled, masked_lm, next_sentence)
 
@@ -155,7 +155,7 @@ class NumpyBert:
 
     def next_sentence(self, pooled: Float[np.ndarray, "batch hidden"], tap: Tap) -> Float[np.ndarray, "batch 2"]:
         """Whether the second text follows the first, and whether it does not (section 3.1, task 2)."""
-        return tap("heads.next_sentence.logits", self.dense("heads.next_sentence", pooled))
+        return tap("heads.next_sentence.logits", self.dense("heads.next_sentence.dense", pooled))
 
     def rows(self, name: str, indices: Integer[np.ndarray, "batch tokens"]) -> Float[np.ndarray, "batch tokens hidden"]:
         """The rows of a table."""

@@ -1,129 +1,52 @@
 """`load`: a name or a folder becomes a model, strictly and without a random initialisation on the way."""
 
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, overload
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-from flax import nnx
 
-from minibert.checkpoints.dialects import GOOGLE
-from minibert.checkpoints.formats.copying import copied, copy_into, reading_threads
-from minibert.checkpoints.formats.stored_tensor import StoredTensor
-from minibert.checkpoints.matching import Match, check_depth, has_pooler, match_tensors
-from minibert.checkpoints.names import Row
-from minibert.checkpoints.registry import folder_of, resolve
-from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
-from minibert.config import BertConfig
-from minibert.errors import ConfigError
-from minibert.model import Bert
+from minibert.checkpoints.blueprint import parameters_of, read_blueprint, read_parameters_of
+from minibert.checkpoints.heads import load_with_head
+from minibert.checkpoints.registry import resolve
+from minibert.errors import InputError
+from minibert.model import Bert, BertWithHeads
 
 
-def load(name_or_path: str | Path, **overrides: Any) -> Bert:
-    """The model in a checkpoint: `load("minilm-l6")`, `load("folder/", dtype="bfloat16")`.
+@overload
+def load(name_or_path: str | Path, *, head: None = None, **overrides: Any) -> Bert: ...
+@overload
+def load(
+    name_or_path: str | Path, *, head: str, num_labels: int | None = None, seed: int = 0, **overrides: Any
+) -> BertWithHeads: ...
+def load(
+    name_or_path: str | Path, *, head: str | None = None, num_labels: int | None = None, seed: int = 0, **overrides: Any
+) -> Bert | BertWithHeads:
+    """The model in a checkpoint: `load("minilm-l6")`, `load("folder/", dtype="bfloat16")`, `load("folder/", head="masked_lm")`.
 
     Args:
         name_or_path: a name of the registry that has been fetched, a folder with weights and config.json or bert_config.json, a
             file of weights, or the prefix of a TensorFlow checkpoint, with the configuration beside it.
+        head: with one of `minibert.model.heads.HEADS`, the encoder with the heads of that task on it; without, the encoder.
+        num_labels: of the heads `sequence_classification` and `token_classification`; as many as the checkpoint has if absent.
+        seed: of the random numbers of a head, or a pooler that it needs, which the checkpoint has not: a NewHeadWarning says so.
         overrides: fields of BertConfig that replace the file's, such as `hidden_act`, `dtype`, `param_dtype`, `precision`.
 
-    The weights are converted to `param_dtype` and held once in memory. A checkpoint without any tensor of the pooler gives
-    a model whose `pooler_output` is None; tensors of task heads are left aside.
+    The weights are converted to `param_dtype` and held once in memory. Without `head` a checkpoint that has no tensor of the
+    pooler gives a model whose `pooler_output` is None, and tensors of task heads are left aside.
 
     Raises:
         CheckpointError: no such checkpoint, a broken file, or tensors that are missing, unexpected, mis-shaped or mis-typed:
             all of them in one message.
         ConfigError: a configuration that is broken or not implemented.
+        InputError: a head that there is not, or a number of labels that does not go with it.
     """
+    if head is not None:
+        return load_with_head(name_or_path, head, num_labels=num_labels, seed=seed, **overrides)
+    if num_labels is not None:
+        raise InputError("num_labels was given without a head; give head=, for instance head='sequence_classification'")
     blueprint = read_blueprint(resolve(name_or_path), **overrides)
     model = Bert(blueprint.config, rngs=None, add_pooling_layer=blueprint.add_pooling_layer)
     variables = parameters_of(model)
     for path, array in read_parameters_of(blueprint.match.parameters, jnp.dtype(blueprint.config.param_dtype)).items():
         variables[path].set_value(array)
     return model
-
-
-def read_parameters_of(stored: Mapping[str, tuple[Row, StoredTensor]], dtype: np.dtype[Any]) -> dict[str, jax.Array]:
-    """Parameters in our layout and `dtype`, free of the file; CheckpointError for values beyond the range of `dtype`."""
-    # Of both kinds the largest come first: while one is copied it may be in memory twice, and the others are not there yet.
-    largest_first = sorted(stored, key=lambda path: -math.prod(stored[path][1].shape))
-    plain = [path for path in largest_first if not stored[path][0].transposed]
-    turned = [path for path in largest_first if stored[path][0].transposed]
-    copies = copied({stored[path][0].hf: stored[path][1] for path in plain}, dtype)
-    arrays = {path: jax.device_put(copies[stored[path][0].hf], may_alias=True) for path in plain}
-    with reading_threads() as threads:
-        return arrays | dict(zip(turned, threads.map(lambda path: _turned(*stored[path], dtype), turned), strict=True))
-
-
-def _turned(row: Row, tensor: StoredTensor, dtype: np.dtype[Any]) -> jax.Array:
-    """A matrix with its axes changed. JAX does that while it copies, four times as fast as NumPy."""
-    values = tensor.read()
-    if values.dtype != dtype or not values.flags.c_contiguous or values.T.flags.c_contiguous:
-        # Or JAX would not copy what is in the right order already, and use the mapped file.
-        values = np.empty(tensor.shape, dtype)
-        copy_into(values, tensor, row.hf)
-    # The file must stay mapped until it is done.
-    return jax.device_put(values.T).block_until_ready()
-
-
-class Blueprint(NamedTuple):
-    """A checkpoint held against the model it calls for: everything but the weights."""
-
-    config: BertConfig
-    stored: StoredTensors
-    shapes: dict[str, tuple[int, ...]]
-    match: Match
-
-    @property
-    def add_pooling_layer(self) -> bool:
-        """Whether the model has a pooler."""
-        return "pooler.dense.kernel" in self.shapes
-
-
-def read_blueprint(path: Path, **overrides: Any) -> Blueprint:
-    """Read the configuration and the headers of a checkpoint and match them; no weight is read. Raises as `load` does."""
-    stored = open_checkpoint(path)
-    config = BertConfig.read(configuration_of(path, stored), **overrides)
-    check_depth(config, stored)
-    _check_dtype(config)
-    shapes = shapes_of(config, stored)
-    return Blueprint(config, stored, shapes, match_tensors(stored, shapes, config.num_hidden_layers))
-
-
-def shapes_of(config: BertConfig, stored: StoredTensors) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter, by our path, that a checkpoint calls for; with a pooler if it has one's tensors."""
-    # All layers are alike, and building a deep model, even without values, takes long.
-    model = Bert(config.replace(num_hidden_layers=1), rngs=None, add_pooling_layer=has_pooler(stored))
-    shapes = {}
-    for path, variable in parameters_of(model).items():
-        for layer in range(config.num_hidden_layers if path.startswith("encoder.layers.0.") else 1):
-            shapes[path.replace("encoder.layers.0.", f"encoder.layers.{layer}.", 1)] = variable.get_value().shape
-    return shapes
-
-
-def configuration_of(path: Path, stored: StoredTensors) -> Path:
-    """The file or the folder that a checkpoint's configuration is read from.
-
-    Google's weights come with Google's own file, in which "gelu" is the tanh form, even where another one lies beside it.
-    """
-    google = folder_of(path) / "bert_config.json"
-    return google if stored.dialect is GOOGLE and google.exists() else folder_of(path)
-
-
-def _check_dtype(config: BertConfig) -> None:
-    if "float64" in (config.dtype, config.param_dtype) and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
-        raise ConfigError(
-            "float64 was asked for, but JAX makes float32 of it unless told otherwise; set JAX_ENABLE_X64=1 before Python starts"
-        )
-
-
-def parameters_of(model: nnx.Module) -> dict[str, nnx.Variable]:
-    """Every parameter by its path in the module tree, `encoder.layers.0.attention.query.kernel`."""
-    found = {}
-    for path, node in nnx.iter_graph(model):
-        if isinstance(node, nnx.Variable):
-            found[".".join(str(step) for step in path)] = node
-    return found

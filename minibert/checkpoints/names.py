@@ -39,13 +39,20 @@ PARAMETERS: list[Row] = [
     *_dense("pooler.dense", "pooler.dense"),
 ]
 
-# The heads of pretraining. The masked-language-model head's last kernel is the table of word embeddings.
-HEADS: list[Row] = [
-    *_dense("heads.masked_lm.dense", "cls.predictions.transform.dense"),
-    *_layer_norm("heads.masked_lm.layer_norm", "cls.predictions.transform"),
-    Row("heads.masked_lm.bias", "cls.predictions.bias"),
-    *_dense("heads.next_sentence", "cls.seq_relationship"),
-]
+# By the names in `minibert.model.heads`. The masked language model's last kernel is the table of word embeddings.
+HEAD_PARAMETERS: dict[str, list[Row]] = {
+    "masked_lm": [
+        *_dense("heads.masked_lm.dense", "cls.predictions.transform.dense"),
+        *_layer_norm("heads.masked_lm.layer_norm", "cls.predictions.transform"),
+        Row("heads.masked_lm.bias", "cls.predictions.bias"),
+    ],
+    "next_sentence": _dense("heads.next_sentence.dense", "cls.seq_relationship"),
+    "sequence_classification": _dense("heads.sequence_classification.dense", "classifier"),
+    "multiple_choice": _dense("heads.multiple_choice.dense", "classifier"),
+    "token_classification": _dense("heads.token_classification.dense", "classifier"),
+    "question_answering": _dense("heads.question_answering.dense", "qa_outputs"),
+}
+PRETRAINING_HEADS: list[Row] = [*HEAD_PARAMETERS["masked_lm"], *HEAD_PARAMETERS["next_sentence"]]
 
 WORD_TABLE = "embeddings.word_embeddings.weight"
 TIED_KERNEL = "cls.predictions.decoder.weight"

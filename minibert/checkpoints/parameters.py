@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from minibert.checkpoints.blueprint import read_blueprint
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
-from minibert.checkpoints.loading import read_blueprint
-from minibert.checkpoints.names import HEADS, TIED_KERNEL
+from minibert.checkpoints.names import HEAD_PARAMETERS, PRETRAINING_HEADS, TIED_KERNEL
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.tensors import Canonical
 from minibert.config import BertConfig
@@ -24,8 +24,8 @@ def read_parameters(name_or_path: str | Path, **overrides: Any) -> tuple[BertCon
     blueprint = read_blueprint(resolve(name_or_path), **overrides)
     parameters = {path: _values(tensor, row.transposed) for path, (row, tensor) in blueprint.match.parameters.items()}
     stored = blueprint.stored.canonical
-    for head in ("heads.masked_lm.", "heads.next_sentence."):
-        rows = [row for row in HEADS if row.ours.startswith(head)]
+    for head in ("masked_lm", "next_sentence"):
+        rows = HEAD_PARAMETERS[head]
         if all(row.hf in stored for row in rows):
             for row in rows:
                 _, tensor, is_transposed = stored[row.hf]
@@ -48,10 +48,10 @@ def _check_heads(config: BertConfig, parameters: dict[str, np.ndarray], stored: 
     expected = {
         "heads.masked_lm.dense.kernel": (hidden, hidden),
         "heads.masked_lm.bias": (config.vocab_size,),
-        "heads.next_sentence.kernel": (hidden, 2),
-        "heads.next_sentence.bias": (2,),
+        "heads.next_sentence.dense.kernel": (hidden, 2),
+        "heads.next_sentence.dense.bias": (2,),
     }
-    for row in HEADS:
+    for row in PRETRAINING_HEADS:
         if row.ours in parameters:
             found, shape = parameters[row.ours].shape, expected.get(row.ours, (hidden,))
             if found != shape:

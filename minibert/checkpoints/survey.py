@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from minibert.checkpoints.loading import configuration_of, shapes_of
+from minibert.checkpoints.blueprint import configuration_of, shapes_of
 from minibert.checkpoints.matching import Match, Problem, check_depth, heads_and_buffers, pair_tensors
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig

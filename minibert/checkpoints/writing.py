@@ -5,13 +5,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minibert.checkpoints.blueprint import parameters_of, read_blueprint
 from minibert.checkpoints.dialects import FLAX, GOOGLE, TORCH
 from minibert.checkpoints.formats.copying import narrow
 from minibert.checkpoints.formats.flax_msgpack import write_flax_msgpack
@@ -19,13 +20,12 @@ from minibert.checkpoints.formats.safetensors_writer import write_sharded_safete
 from minibert.checkpoints.formats.stored_tensor import STORED_DTYPES
 from minibert.checkpoints.formats.tensor_bundle import write_tensor_bundle
 from minibert.checkpoints.formats.tensor_sources import TensorSource
-from minibert.checkpoints.loading import parameters_of, read_blueprint
-from minibert.checkpoints.names import HF_BUFFERS, SECOND_COPIES, WORD_TABLE, table_for
+from minibert.checkpoints.names import HEAD_PARAMETERS, HF_BUFFERS, SECOND_COPIES, WORD_TABLE, table_for
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.tensors import FLAX_FILE, StoredTensors
 from minibert.config import DTYPES, BertConfig
 from minibert.errors import CheckpointError, ConfigError, InputError, MinibertError, TokenizerError
-from minibert.model import Bert
+from minibert.model import Bert, BertWithHeads
 from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object, read_regular_file
 from minibert.tokenizer import Tokenizer
 
@@ -45,10 +45,11 @@ class Written:
 
 
 def save(
-    model: Bert,
+    model: Bert | BertWithHeads,
     tokenizer: Tokenizer,
     folder: str | Path,
     *,
+    labels: Sequence[str] | None = None,
     to: str = "safetensors",
     dtype: str | None = None,
     max_shard_bytes: int = SHARD_BYTES,
@@ -56,7 +57,8 @@ def save(
     """Write a model and its tokenizer into a new folder, which `load` and, by its format, other libraries open.
 
     Args:
-        model, tokenizer: what to save.
+        model, tokenizer: what to save; of heads those of `minibert.model.heads`.
+        labels: the names of a classifier's labels, in their order; LABEL_0 and so on if not given.
         folder: absent or empty; it is there whole or not at all.
         to: `safetensors` (transformers' `from_pretrained`), `tensorflow` (Google's checkpoint) or `flax` (transformers' former
             Flax models).
@@ -64,16 +66,24 @@ def save(
         max_shard_bytes: over this many bytes of values safetensors are divided into several files.
 
     Raises:
-        InputError: a format, dtype or size that there is not.
+        InputError: a format, dtype, size or head that there is not, and labels that do not fit the head.
         CheckpointError: a folder that holds something, a number that `dtype` cannot hold, or where nothing can be written.
         TokenizerError: a tokenizer that files cannot hold.
     """
+    encoder, heads = (model.bert, list(model.heads)) if isinstance(model, BertWithHeads) else (model, [])
     variables = parameters_of(model)
-    rows = table_for(model.config.num_hidden_layers, pooler=model.pooler is not None)
+    rows = table_for(model.config.num_hidden_layers, pooler=encoder.pooler is not None)
+    if heads:
+        variables = {path.removeprefix("bert."): variable for path, variable in variables.items()}
+    for head in heads:
+        if head not in HEAD_PARAMETERS:
+            raise InputError(f"the head {head!r} has no place in a checkpoint; expected {', '.join(HEAD_PARAMETERS)}")
+        rows += HEAD_PARAMETERS[head]
     sources = {row.hf: _Stored(_Parameter(variables[row.ours]), is_transposed=False) for row in rows}
+    known = _label_names(labels, sources)
     with _new_folder(folder, to, dtype, max_shard_bytes) as work:
-        _write_tensors(work, sources, to, dtype, max_shard_bytes, has_heads=False)
-        _write_config(work, model.config, {}, to, dtype or model.config.param_dtype, ["BertModel"])
+        _write_tensors(work, sources, to, dtype, max_shard_bytes, has_heads=bool(heads))
+        _write_config(work, model.config, known, to, dtype or model.config.param_dtype, [_architecture_of(heads)])
         tokenizer.save(work)
     return Written(_files_in(Path(folder)), [])
 
@@ -108,6 +118,45 @@ def convert(
         _write_config(work, config, known, to, dtype or stored_dtype, _architectures(known, sources))
         left_out += _write_rest(folder_of(path), work)
     return Written(_files_in(Path(folder)), left_out)
+
+
+ARCHITECTURES = {
+    (): "BertModel",
+    ("masked_lm",): "BertForMaskedLM",
+    ("next_sentence",): "BertForNextSentencePrediction",
+    ("masked_lm", "next_sentence"): "BertForPreTraining",
+    ("sequence_classification",): "BertForSequenceClassification",
+    ("multiple_choice",): "BertForMultipleChoice",
+    ("token_classification",): "BertForTokenClassification",
+    ("question_answering",): "BertForQuestionAnswering",
+}
+"""transformers' classes by the heads on the encoder."""
+
+
+def _architecture_of(heads: Sequence[str]) -> str:
+    try:
+        return ARCHITECTURES[tuple(sorted(heads))]
+    except KeyError:
+        raise InputError(
+            f"a checkpoint cannot hold the heads {' and '.join(heads)} together; save each with its encoder"
+        ) from None
+
+
+def _label_names(labels: Sequence[str] | None, sources: Mapping[str, "_Stored"]) -> dict[str, Any]:
+    """What the configuration says of a classifier's labels."""
+    head = sources.get("classifier.weight")
+    if head is None or isinstance(labels, str):
+        if labels is not None:
+            raise InputError("labels are a list of names for a head that classifies, and this model has none; leave them out")
+        return {}
+    count = head.source.shape[-1]
+    names = [f"LABEL_{label}" for label in range(count)] if labels is None else list(labels)
+    if len(names) != count or len(set(names)) != count:
+        raise InputError(f"there are {len(set(names))} different names of labels; the head has {count} labels: give one for each")
+    return {
+        "id2label": {str(number): name for number, name in enumerate(names)},
+        "label2id": dict(zip(names, range(count), strict=True)),
+    }
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from minibert.checkpoints.blueprint import read_blueprint
 from minibert.checkpoints.integrity import weights_sha256
-from minibert.checkpoints.loading import load, read_blueprint
+from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import resolve
 from minibert.cli.texts import add_texts, texts_given, tokenized
 from minibert.config import DTYPES, BertConfig

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from minibert.checkpoints.blueprint import read_blueprint
 from minibert.checkpoints.integrity import weights_sha256
-from minibert.checkpoints.loading import load, read_blueprint
+from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import checkpoint_folder, editions, find_weights, folder_of, lookup, resolve
 from minibert.cli.console import console
 from minibert.cli.fetch import DEFAULT_NAME

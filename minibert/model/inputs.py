@@ -21,6 +21,10 @@ TokenArray = Integer[AnyArray, "batch tokens"] | Bool[AnyArray, "batch tokens"] 
 """What a model is given for each token: integers or booleans [batch, tokens], an array or nested lists."""
 
 
+ChoicesArray = Integer[AnyArray, "*batch tokens"] | Bool[AnyArray, "*batch tokens"] | Sequence[Any]
+"""The same, or [batch, choices, tokens] for a question with several answers to choose from."""
+
+
 class ModelInputs(NamedTuple):
     """The four arrays a forward pass needs: same shape, int32, or as they came if the caller is tracing."""
 

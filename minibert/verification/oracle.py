@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from minibert.checkpoints.loading import parameters_of
+from minibert.checkpoints.blueprint import parameters_of
 from minibert.checkpoints.parameters import read_parameters
 from minibert.errors import InputError
 from minibert.model import Bert

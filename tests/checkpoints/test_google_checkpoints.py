@@ -49,7 +49,7 @@ def test_the_heads_of_pretraining_are_there():
     heads = {
         "heads.masked_lm.dense.kernel": stored["cls/predictions/transform/dense/kernel"].read(),
         "heads.masked_lm.bias": stored["cls/predictions/output_bias"].read(),
-        "heads.next_sentence.kernel": stored["cls/seq_relationship/output_weights"].read().T,
+        "heads.next_sentence.dense.kernel": stored["cls/seq_relationship/output_weights"].read().T,
     }
     for name, values in heads.items():
         np.testing.assert_array_equal(parameters[name], values)

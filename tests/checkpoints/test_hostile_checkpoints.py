@@ -123,7 +123,8 @@ def test_tensors_of_other_names_are_an_error_before_the_model_is_built(tmp_path:
     safetensors.numpy.save_file({f"{number}": np.zeros(0, np.uint8) for number in range(1_000)}, tmp_path / "model.safetensors")
     built: list[int] = []
     monkeypatch.setattr(
-        "minibert.checkpoints.loading.Bert", lambda config, **rest: built.append(config.num_hidden_layers) or Bert(config, **rest)
+        "minibert.checkpoints.blueprint.Bert",
+        lambda config, **rest: built.append(config.num_hidden_layers) or Bert(config, **rest),
     )
     with pytest.raises(CheckpointError, match="17,005 tensors do not fit"):
         load(tmp_path)

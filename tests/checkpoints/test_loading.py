@@ -16,7 +16,7 @@ from flax import nnx
 from safetensors.numpy import load_file, save_file
 
 from minibert import Bert, load
-from minibert.checkpoints.loading import parameters_of
+from minibert.checkpoints.blueprint import parameters_of
 from minibert.errors import CheckpointError, ConfigError
 
 TINY = Path(__file__).parents[1] / "goldens" / "tiny" / "gelu"
@@ -173,7 +173,7 @@ def test_a_configuration_beyond_all_memory_is_an_error_before_anything_is_alloca
 
 def test_more_layers_than_tensors_is_an_error_before_the_model_is_built(folder: Path, monkeypatch: pytest.MonkeyPatch):
     change_config(folder, num_hidden_layers=1000)
-    monkeypatch.setattr("minibert.checkpoints.loading.Bert", None)
+    monkeypatch.setattr("minibert.checkpoints.blueprint.Bert", None)
     with pytest.raises(CheckpointError, match="too few for num_hidden_layers = 1000"):
         load(folder)
 

@@ -6,7 +6,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from minibert import Bert, BertConfig
-from minibert.checkpoints.loading import parameters_of, read_parameters_of
+from minibert.checkpoints.blueprint import parameters_of, read_parameters_of
 from minibert.checkpoints.matching import MOST_LISTED, Match, has_pooler, match_tensors
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.errors import CheckpointError

@@ -9,7 +9,7 @@ from record_transformers_folders import FOLDER, TENSORS, described
 from test_loading import our_layout
 
 import minibert
-from minibert.checkpoints.loading import parameters_of, read_blueprint
+from minibert.checkpoints.blueprint import parameters_of, read_blueprint
 from minibert.checkpoints.parameters import read_parameters
 from minibert.checkpoints.tensors import open_checkpoint
 from minibert.cli.main import main
@@ -121,8 +121,8 @@ def test_the_heads_of_pretraining_are_read_with_the_parameters(folder: str):
             "heads.masked_lm.bias": tensors["cls.predictions.bias"],
         }
     if "next sentence" in HEADS[folder]:
-        expected["heads.next_sentence.kernel"] = tensors["cls.seq_relationship.weight"].T
-        expected["heads.next_sentence.bias"] = tensors["cls.seq_relationship.bias"]
+        expected["heads.next_sentence.dense.kernel"] = tensors["cls.seq_relationship.weight"].T
+        expected["heads.next_sentence.dense.bias"] = tensors["cls.seq_relationship.bias"]
     found = {name: values for name, values in parameters.items() if name.startswith("heads.")}
     assert set(found) == set(expected)
     for name, values in expected.items():

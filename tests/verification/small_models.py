@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minibert import Bert, BertConfig
-from minibert.checkpoints.loading import parameters_of
+from minibert.checkpoints.blueprint import parameters_of
 
 OFFSET = 2.0
 """How far the mean of what the LayerNorms of layers are given is from zero; their spread is a tenth of it or less."""

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from minibert.checkpoints.blueprint import shapes_of
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.integrity import sha256_of
-from minibert.checkpoints.loading import load, shapes_of
+from minibert.checkpoints.loading import load
 from minibert.checkpoints.matching import FLOATING, Match, Problem, pair_tensors
 from minibert.checkpoints.names import WORD_TABLE
 from minibert.checkpoints.tensors import StoredTensors, open_checkpoint

@@ -183,7 +183,7 @@ def _masked_lm(computed: Computed, hidden: np.ndarray) -> np.ndarray:
 
 
 def _next_sentence(computed: Computed) -> np.ndarray:
-    if computed.pooled is None or computed.heads is None or "heads.next_sentence.kernel" not in computed.heads.parameters:
+    if computed.pooled is None or computed.heads is None or "heads.next_sentence.dense.kernel" not in computed.heads.parameters:
         raise NotAtHandError("the checkpoint has no next-sentence head")
     return computed.heads.next_sentence(computed.pooled, identity)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minibert.checkpoints.loading import read_blueprint
+from minibert.checkpoints.blueprint import read_blueprint
 from minibert.checkpoints.registry import resolve
 from minibert.config import DTYPES, BertConfig
 from minibert.errors import ConfigError, InputError, TraceError

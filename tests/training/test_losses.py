@@ -1,0 +1,66 @@
+"""The losses against their formulas written out, and where they must not overflow or divide by zero."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from minibert.training.losses import IGNORED, answer_loss, binary_cross_entropy, cross_entropy, squared_error
+
+RANDOM = np.random.default_rng(0)
+LOGITS = RANDOM.normal(size=(5, 3)).astype(np.float32)
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    wide = logits.astype(np.float64)
+    return wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True))
+
+
+def test_cross_entropy_is_the_mean_over_the_rows_that_have_a_label():
+    labels = np.array([0, IGNORED, 2, 1, IGNORED])
+    expected = -np.mean([log_softmax(LOGITS)[row, label] for row, label in ((0, 0), (2, 2), (3, 1))])
+    np.testing.assert_allclose(cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels)), expected, rtol=1e-6)
+
+
+def test_class_weights_count_each_row_by_its_labels_weight():
+    labels, weights = np.array([0, IGNORED, 2, 1, 2]), np.array([1.0, 5.0, 0.5], np.float32)
+    of_rows = [(log_softmax(LOGITS)[row, label], weights[label]) for row, label in ((0, 0), (2, 2), (3, 1), (4, 2))]
+    expected = -sum(value * weight for value, weight in of_rows) / sum(weight for _, weight in of_rows)
+    found = cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels), jnp.asarray(weights))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_without_any_label_the_loss_and_its_gradient_are_zero():
+    nothing = jnp.full(5, IGNORED)
+    loss, gradient = jax.value_and_grad(cross_entropy)(jnp.asarray(LOGITS), nothing)
+    assert loss == 0.0 and not np.asarray(gradient).any()
+
+
+@pytest.mark.parametrize("size", [1e4, 3e38])
+def test_large_logits_do_not_overflow(size: float):
+    logits = jnp.array([[size, -size, 0.0]], jnp.float32)
+    assert np.isfinite(cross_entropy(logits, jnp.array([0])))
+    assert np.isfinite(jax.grad(binary_cross_entropy)(logits, jnp.array([[1.0, 0.0, 1.0]]))).all()
+
+
+def test_bfloat16_logits_give_a_float32_loss():
+    assert cross_entropy(jnp.asarray(LOGITS, jnp.bfloat16), jnp.zeros(5, jnp.int32)).dtype == jnp.float32
+
+
+def test_binary_cross_entropy_takes_every_label_by_itself():
+    labels = (RANDOM.random((5, 3)) < 0.5).astype(np.float32)
+    on = 1.0 / (1.0 + np.exp(-LOGITS.astype(np.float64)))
+    expected = -np.mean(labels * np.log(on) + (1.0 - labels) * np.log(1.0 - on))
+    np.testing.assert_allclose(binary_cross_entropy(jnp.asarray(LOGITS), jnp.asarray(labels)), expected, rtol=1e-6)
+
+
+def test_squared_error():
+    np.testing.assert_allclose(squared_error(jnp.array([[1.0], [3.0]]), jnp.array([[0.0], [5.0]])), 2.5)
+
+
+def test_an_answer_outside_the_tokens_counts_for_nothing():
+    logits = RANDOM.normal(size=(2, 4, 2)).astype(np.float32)
+    starts = -np.mean([log_softmax(logits[0, :, 0])[1], log_softmax(logits[1, :, 0])[3]])
+    ends = -log_softmax(logits[0, :, 1])[2]
+    found = answer_loss(jnp.asarray(logits), jnp.array([[1, 2], [3, 9]]))
+    np.testing.assert_allclose(found, (starts + ends) / 2, rtol=1e-6)
