@@ -25,6 +25,18 @@ class InputError(MinibertError):
     """Arrays or arguments that a model cannot take."""
 
 
+class LongTextError(InputError):
+    """A text is longer than it may be; `index` says which of those that were given."""
+
+    def __init__(self, index: int, max_length: int):
+        super().__init__(
+            f"texts[{index}] has more than {max_length} tokens; shorten it, or let long texts be cut (on_long='truncate') or "
+            "divided (on_long='window')"
+        )
+        self.index = index
+        self.max_length = max_length
+
+
 class TraceError(MinibertError):
     """A trace or stored reference that is broken, or that does not belong to what it is compared with."""
 

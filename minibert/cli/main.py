@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = "" if any(each.startswith("-") for each in surplus) else "; what is no option belongs before the options"
         parser.error(f"unrecognized arguments: {' '.join(surplus)}{hint}")
     try:
-        if not parsed.no_compilation_cache:
+        if parsed.no_compilation_cache:
+            jax.config.update("jax_enable_compilation_cache", False)
+        else:
             keep_compiled_programs()
         status = parsed.run(parsed)
         sys.stdout.flush()

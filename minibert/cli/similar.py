@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from minibert.cli.vector_options import (
     options_given,
     warn_of_cut,
 )
-from minibert.errors import InputError
+from minibert.errors import CheckpointError, InputError
 from minibert.features import Features, Hits, StoredVectors, nearest
 from minibert.features.corpus import CorpusOptions, Step, Stream, TextFiles, TextList
 from minibert.features.corpus.engine import embed_chunk
@@ -76,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
         options = CorpusOptions(**options_given(arguments))
         of_corpus, vectors = _embedded(features, texts if corpus is None else corpus, options, arguments.quiet)
         if corpus is None or not arguments.texts:
+            if len(of_corpus) < 2:
+                raise InputError("there is a single text; give two and more to compare, or --file or --vectors besides")
             queries, hits = of_corpus, _others(vectors, arguments.k)
         else:
             queries, of_queries = _embedded(features, texts, options, quiet=True)
@@ -92,12 +96,20 @@ def _among_stored(arguments: argparse.Namespace, texts: Source, corpus: TextFile
     stored = StoredVectors.read(arguments.vectors)
     if corpus is not None:
         _check_corpus(stored, corpus)
-    features = features_given(arguments, arguments.model or stored.model, None)
+    try:
+        features = features_given(arguments, arguments.model or stored.model, None)
+    except CheckpointError as problem:
+        named = "" if arguments.model else f"; the receipt of {stored.path} names that model: say where it is now by --model"
+        raise InputError(f"{problem}{named}") from None
     try:
         queries = list(texts.texts())
-        hits = features.search(queries, stored, arguments.k, **options_given(arguments))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            hits = features.search(queries, stored, arguments.k, **options_given(arguments))
     finally:
         features.close()
+    for each in caught:
+        print(f"warning: {each.message}", file=sys.stderr)
     wanted = set(hits.indices.ravel().tolist())
     rows = stored.texts if corpus is None else corpus.texts()
     shown = {} if rows is None else {number: text for number, text in enumerate(rows) if number in wanted}

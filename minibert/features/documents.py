@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32
 
-from minibert.errors import InputError
+from minibert.errors import LongTextError
 from minibert.tokenizer import Tokenizer
 
 ON_LONG = ("truncate", "window", "error")
@@ -31,7 +31,7 @@ def pieces_of(
 ) -> Pieces:
     """The texts as ids, at most `max_length` a piece, [CLS] and [SEP] included; windows share `stride` tokens.
 
-    Raises InputError for a text that is longer, if `on_long` is "error".
+    Raises LongTextError for a text that is longer, if `on_long` is "error".
     """
     window = on_long == "window"
     # One token more than fits tells which texts are too long; what lies behind it is not looked at.
@@ -51,10 +51,7 @@ def pieces_of(
     )
     long = [text for text, row in enumerate(encoded["input_ids"]) if len(row) > max_length]
     if long and on_long == "error":
-        raise InputError(
-            f"texts[{long[0]}] has more than {max_length} tokens, as have {len(long)} of {len(texts)} texts; shorten them, or "
-            "let them be cut (on_long='truncate') or divided (on_long='window')"
-        )
+        raise LongTextError(long[0], max_length)
     surplus = 1 if tokenizer.settings.truncation_side == "left" else max_length - 1
 
     def arrays(name: str) -> list[np.ndarray]:

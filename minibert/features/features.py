@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import folder_of, resolve
-from minibert.errors import InputError, TruncationWarning, shown
+from minibert.errors import InputError, LongTextError, TruncationWarning, shown
 from minibert.features.corpus.stored import StoredVectors
 from minibert.features.documents import ON_LONG, Pieces, joined_windows, pieces_of
 from minibert.features.engine import Engine
@@ -24,6 +24,7 @@ from minibert.features.similarity import Hits, cosine_similarity, nearest
 from minibert.features.words import MERGES, words_of
 from minibert.features.workers import cores
 from minibert.model import Bert
+from minibert.printable import counted
 from minibert.tokenizer import Tokenizer
 
 TEXTS_AT_A_TIME = 4096
@@ -84,8 +85,11 @@ class Features:
 
     @property
     def device(self) -> str:
-        """What computes, as far as the last bits of a vector may depend on it: "cpu", for instance."""
-        return jax.devices()[0].device_kind if self.engine.workers is None else "cpu, a process a core"
+        """What computes, as far as the last bits of a vector may depend on it: "cpu, 2 cores", for instance."""
+        if self.engine.workers is not None:
+            return "cpu, a process a core"
+        kind = jax.devices()[0].device_kind
+        return f"{kind}, {counted(cores(), 'core')}" if kind == "cpu" else kind
 
     def close(self) -> None:
         """End the worker processes, if there are any."""
@@ -118,7 +122,7 @@ class Features:
         vectors = np.empty((len(_checked(texts, "sentences")), width), self._dtype(dtype))
         truncated = number_of_tokens = 0
         for begin, some in _few_at_a_time(texts):
-            pieces = self._pieces(some, on_long)
+            pieces = self._pieces(some, on_long, begin)
             truncated += pieces.truncated
             number_of_tokens += sum(map(len, pieces.ids))
             pooled = self.engine.text_vectors(pieces.ids, chosen, recipe.pooling)[:, :width]
@@ -127,7 +131,7 @@ class Features:
                 # The floor is sentence-transformers' (torch.nn.functional.normalize).
                 whole = whole / np.maximum(np.linalg.norm(whole, axis=1, keepdims=True), np.float32(1e-12))
             vectors[begin : begin + len(some)] = whole
-        self._warn(truncated, len(texts))
+        self._warn(truncated, len(texts), stacklevel=3)
         return SentenceVectors(vectors, truncated, number_of_tokens)
 
     def tokens(
@@ -161,7 +165,7 @@ class Features:
         """For each text its words, as BERT splits it at spaces and punctuation, with their places in it and vectors.
 
         `merge` says what becomes of a word's pieces: their "mean", the "first" or the "last". A word that occurs twice is there
-        twice. Raises InputError as `sentences` does.
+        twice. Of a text that was cut the last word may be a part of one. Raises InputError as `sentences` does.
         """
         _one_of("merge", merge, MERGES)
         _checked(texts, "words")
@@ -209,8 +213,8 @@ class Features:
         width = self._width(chosen, dim)
         entries: list[tuple[TokenVectors, np.ndarray]] = []
         truncated = number_of_tokens = 0
-        for _, some in _few_at_a_time(texts):
-            pieces = self._pieces(some, on_long, with_places=True)
+        for begin, some in _few_at_a_time(texts):
+            pieces = self._pieces(some, on_long, begin, with_places=True)
             truncated += pieces.truncated
             number_of_tokens += sum(map(len, pieces.ids))
             vectors: list[np.ndarray] = [np.empty(0)] * len(pieces.ids)
@@ -218,7 +222,7 @@ class Features:
                 # A copy, or a few tokens would keep the memory of their whole batch.
                 vectors[piece] = of_piece[:, :width].astype(output)
             entries += self._put_together(some, pieces, vectors)
-        self._warn(truncated, len(texts))
+        self._warn(truncated, len(texts), stacklevel=4)
         return entries, (truncated, number_of_tokens)
 
     def _put_together(
@@ -236,9 +240,12 @@ class Features:
             offsets, special = joined(pieces.offsets), joined(pieces.is_special)
             yield TokenVectors(text, tokens, offsets, special, joined(vectors)), joined(pieces.word_ids)
 
-    def _pieces(self, texts: Sequence[str], on_long: str, with_places: bool = False) -> Pieces:
+    def _pieces(self, texts: Sequence[str], on_long: str, first: int, with_places: bool = False) -> Pieces:
         _one_of("on_long", on_long, ON_LONG)
-        return pieces_of(self.tokenizer, texts, self.max_length, on_long, self.stride, with_places=with_places)
+        try:
+            return pieces_of(self.tokenizer, texts, self.max_length, on_long, self.stride, with_places=with_places)
+        except LongTextError as problem:
+            raise LongTextError(first + problem.index, problem.max_length) from None
 
     def _recipe(self, pooling: str | None, normalize: bool | None) -> Recipe:
         if pooling is not None:
@@ -264,12 +271,12 @@ class Features:
     def _dtype(self, dtype: str) -> np.dtype[Any]:
         return np.dtype(_one_of("dtype", dtype, OUTPUT_DTYPES))
 
-    def _warn(self, truncated: int, count: int) -> None:
+    def _warn(self, truncated: int, count: int, stacklevel: int) -> None:
         if truncated:
             warnings.warn(
                 f"{truncated} of {count} texts were cut at {self.max_length} tokens; on_long='window' takes in all of them",
                 TruncationWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
 
 

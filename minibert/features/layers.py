@@ -1,7 +1,8 @@
 """Which hidden states make a vector: the layer strategies of the BERT paper (section 5.3, table 7)."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +31,27 @@ class Layers:
     indices: tuple[int, ...] = (-1,)
     weights: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.indices, Sequence) or not isinstance(self.weights, Sequence | None):
+            raise InputError(f"layers is {shown((self.indices, self.weights))}; expected {_EXPECTED}")
+        indices, weights = tuple(self.indices), None if self.weights is None else tuple(self.weights)
+        if not indices or not all(type(index) is int for index in indices):
+            raise InputError(f"layers is {shown(indices)}; expected {_EXPECTED}")
+        if weights is not None and not (
+            len(weights) == len(indices) and all(type(weight) in (int, float) and math.isfinite(weight) for weight in weights)
+        ):
+            raise InputError(
+                f"layers has the weights {shown(weights)} for {len(indices)} hidden states; expected a number for each"
+            )
+        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "weights", weights)
+
     @classmethod
-    def of(cls, choice: "Layers | str | int | Sequence[int]") -> "Layers":
+    def of(cls, choice: "Layers | str | int | Sequence[int] | Mapping[str, Any]") -> "Layers":
         """The choice that a user types: a name, a number, a list of numbers, or Layers itself.
 
         Names are 'last', 'second-to-last', 'first', 'sum-last-4', 'concat-last-4'; texts also hold what lists hold ('0,6,-1')
-        and weighted sums ('0.25*-2+0.75*-1'). Raises InputError for anything else.
+        and weighted sums ('0.25*-2+0.75*-1'). What `to_json` gave is taken too. Raises InputError for anything else.
         """
         if isinstance(choice, Layers):
             return choice
@@ -43,6 +59,8 @@ class Layers:
             return cls((choice,))
         if isinstance(choice, str):
             return cls._of_text(choice)
+        if isinstance(choice, Mapping) and list(choice) == ["indices", "weights"]:
+            return cls(*(tuple(each) if isinstance(each, list) else each for each in choice.values()))
         indices: tuple[Any, ...] = tuple(choice) if isinstance(choice, Sequence) else ()
         if not indices or not all(type(index) is int for index in indices):
             raise InputError(f"layers is {shown(choice)}; expected {_EXPECTED}")
@@ -72,8 +90,6 @@ class Layers:
                     f"layers asks for hidden state {index}; the model has {count}, the embeddings and {num_hidden_layers} "
                     f"layers: {-count} to {count - 1}"
                 )
-        if self.weights is not None and len(self.weights) != len(self.indices):
-            raise InputError(f"layers has {len(self.weights)} weights for {len(self.indices)} hidden states; expected one each")
         return Layers(tuple(index % count for index in self.indices), self.weights)
 
     def width(self, hidden_size: int) -> int:

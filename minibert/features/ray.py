@@ -34,6 +34,7 @@ from minibert.errors import InputError, TruncationWarning
 from minibert.features.corpus.options import CorpusOptions
 from minibert.features.corpus.outputs.parquet import RECEIPT_KEY
 from minibert.features.corpus.receipt import FORMAT, model_facts, resolved
+from minibert.features.corpus.sources.parquet import import_pyarrow
 from minibert.features.features import Features
 from minibert.features.workers import ONE_CORE
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 __all__ = ["ONE_CORE", "Embedder"]
+
+OPTIONS = ("pooling", "normalize", "layers", "dim", "on_long", "dtype")
 
 
 class Embedder:
@@ -60,18 +63,22 @@ class Embedder:
         self.text_column = text_column
         self.vector_column = vector_column
         self.options = options
+        unknown = sorted(set(options) - set(OPTIONS))
+        if unknown:
+            raise InputError(f"{', '.join(unknown)} is no option of sentences(); expected some of {', '.join(OPTIONS)}")
         output_dtype = options.get("dtype", "float32")
         asked = CorpusOptions(output_dtype=output_dtype, **{name: each for name, each in options.items() if name != "dtype"})
         self.receipt = {
             "format": FORMAT,
             **model_facts(name_or_path, self.features),
             **resolved(asked, self.features.recipe).as_json(),
+            "text_column": text_column,
+            "vector_column": vector_column,
         }
 
     def __call__(self, batch: "pyarrow.Table") -> "pyarrow.Table":
         """The batch with its vectors; the numbers go from the model's memory into Arrow's as they lie."""
-        import pyarrow
-
+        pyarrow = import_pyarrow()
         if self.text_column not in batch.column_names:
             raise InputError(f"there is no column {self.text_column!r}; the batch has {', '.join(batch.column_names)}")
         if self.vector_column in batch.column_names:

@@ -28,7 +28,7 @@ def cosine_similarity(
     left: Float[np.ndarray, "left hidden"], right: Float[np.ndarray, "right hidden"]
 ) -> Float32[np.ndarray, "left right"]:
     """The cosine of the angle between every two vectors; a zero vector has cosine 0 with everything."""
-    return unit(left) @ unit(right).T
+    return np.clip(unit(left) @ unit(right).T, -1.0, 1.0)
 
 
 def nearest(queries: Float[np.ndarray, "queries width"], corpus: Float[np.ndarray, "entries width"], k: int) -> Hits:

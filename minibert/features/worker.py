@@ -26,7 +26,7 @@ def main() -> None:
         settings, model = pickle.load(jobs)
         for name, value in settings.items():
             jax.config.update(name, value)
-        programs = Programs(model, jax.local_devices())
+        programs = Programs(model, jax.local_devices()[:1])
         while True:
             arrays, layers, pooling = pickle.load(jobs)
             try:

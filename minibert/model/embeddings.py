@@ -16,8 +16,7 @@ from minibert.model.tap import Tap, identity, tap_rows
 class Embeddings(nnx.Module):
     """`LayerNorm((word[id] + token_type[type]) + position[p])`, in this order of addition as both references have it.
 
-    Taps: word, position, token_type, sum, output, each [batch, tokens, hidden]. As an input the word of `pad_token_id` gets no
-    gradient, as in transformers.
+    Taps: word, position, token_type, sum, output, each [batch, tokens, hidden].
     """
 
     def __init__(self, config: BertConfig, *, rngs: nnx.Rngs | None):
@@ -39,7 +38,7 @@ class Embeddings(nnx.Module):
         """The embedded tokens as rows, batch-major."""
         batch = input_ids.shape[0]
         with jax.named_scope("word"):
-            word = tap_rows(tap, "word", self._without_gradient_to_padding(self._rows(self.word, input_ids), input_ids), batch)
+            word = tap_rows(tap, "word", self._rows(self.word, input_ids), batch)
         with jax.named_scope("position"):
             position = tap_rows(tap, "position", self._rows(self.position, position_ids), batch)
         with jax.named_scope("token_type"):
@@ -54,11 +53,3 @@ class Embeddings(nnx.Module):
         # An index outside the table becomes a row of NaN: JAX's default would silently take the nearest row.
         rows = table[...].at[indices.reshape(-1)].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
         return rows.astype(hidden_dtype(self.config))
-
-    def _without_gradient_to_padding(
-        self, rows: Float[Array, "rows hidden"], input_ids: Integer[AnyArray, "batch tokens"]
-    ) -> Float[Array, "rows hidden"]:
-        # As torch's padding_idx has it in the reference: what stands where nothing is does not learn. Without a gradient both
-        # choices are the same, and the compiler leaves this out.
-        is_padding = jnp.asarray(input_ids).reshape(-1, 1) == self.config.pad_token_id
-        return jnp.where(is_padding, jax.lax.stop_gradient(rows), rows)

@@ -144,3 +144,27 @@ def test_similarity_is_shown_for_a_few_texts_only(embed, texts, tmp_path, capsys
     assert "cosine" in capsys.readouterr().out
     assert embed("--file", texts, "--output", tmp_path / "vectors.npy") == 0
     assert "cosine" not in capsys.readouterr().out
+
+
+def test_the_input_is_no_output(refused, tmp_path):
+    path = tmp_path / "texts.jsonl"
+    path.write_text('{"text": "a river"}\n')
+    assert "is the file that is read; give another name" in refused("--file", path, "--output", path)
+    assert path.read_text() == '{"text": "a river"}\n'
+
+
+def test_a_long_text_of_a_file_is_named_by_its_number_and_what_is_kept_is_said(refused, tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("a river\n" * 40 + "the bank " * 20 + "\n")
+    error = refused("--file", path, "--on-long", "error", "--output", tmp_path / "vectors.npy")
+    assert "text 41 has more than 16 tokens" in error and "--on-long truncate" in error
+    assert "32 texts before it are done and kept for this very input" in error and "--restart" in error
+
+
+def test_workers_ignore_simulated_devices(checkpoint, texts, tmp_path):
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "minibert.cli.main", "embed", "--model", str(checkpoint), "--file", str(texts)]
+    command += ["--output", str(tmp_path / "vectors.npy"), "--workers", "2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "vectors.npy").shape == (100, 24)

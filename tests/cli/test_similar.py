@@ -118,6 +118,7 @@ def test_cut_texts_are_said(similar: Run, capsys):
         ((), "there is nothing to compare"),
         (("one",), "there is nothing to compare"),
         (("one", "two", "-k", "0"), "-k is 0"),
+        (("--file", "{single}"), "there is a single text"),
         (("one", "two", "--field", "text"), "--field belongs to files"),
         (("--vectors", "{vectors}"), "--vectors needs a text"),
         (("one", "--vectors", "{vectors}", "--layers", "first"), "layers was 'last' and is 'first' now"),
@@ -128,7 +129,9 @@ def test_cut_texts_are_said(similar: Run, capsys):
 )
 def test_bad_input_is_one_sentence(arguments: tuple[str, ...], message: str, similar: Run, vectors: Path, capsys):
     capsys.readouterr()
-    assert similar(*[argument.format(vectors=vectors) for argument in arguments]) == 2
+    single = vectors.with_name("single.txt")
+    single.write_text("a river\n")
+    assert similar(*[argument.format(vectors=vectors, single=single) for argument in arguments]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
@@ -137,3 +140,11 @@ def test_vectors_of_another_model_are_refused(vectors: Path, tmp_path: Path, cap
     other = tiny_checkpoint(tmp_path / "other", [word.replace("river", "rivers") for word in VOCABULARY])
     assert main(["similar", "a bank", "--vectors", str(vectors), "--model", str(other)]) == 2
     assert "tokenizer_sha256 was" in capsys.readouterr().err
+
+
+def test_a_model_that_is_no_more_where_the_receipt_says_is_asked_for(vectors: Path, checkpoint: Path, tmp_path: Path, capsys):
+    moved = checkpoint.rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert main(["similar", "a bank", "--vectors", str(vectors)]) == 2
+    assert "names that model: say where it is now by --model" in capsys.readouterr().err
+    assert main(["similar", "a bank", "--vectors", str(vectors), "--model", str(moved)]) == 0

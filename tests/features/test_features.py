@@ -192,7 +192,7 @@ def test_a_windowed_document_is_the_mean_of_its_windows(features: Features):
 
 
 def test_a_long_text_can_be_an_error_that_names_it(features: Features):
-    with pytest.raises(InputError, match=r"texts\[1\] has more than 256 tokens, as have 2 of 3 texts"):
+    with pytest.raises(InputError, match=r"texts\[1\] has more than 256 tokens"):
         features.sentences(["mole", bank(300), bank(400)], on_long="error")
 
 
@@ -281,3 +281,16 @@ def test_the_vectors_are_those_of_sentence_transformers(features: Features, mini
     assert len(texts) == 2000
     assert found.truncated > 0
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0.0)
+
+
+def test_a_long_text_is_named_by_its_place_among_all_that_were_given(features: Features):
+    texts = ["a"] * 4100 + ["a " * 300]
+    with pytest.raises(InputError, match=r"texts\[4100\] has more than 256 tokens"):
+        features.sentences(texts, on_long="error")
+
+
+def test_the_warning_of_cut_texts_points_at_the_call(features: Features):
+    for method in ("sentences", "tokens", "words"):
+        with pytest.warns(TruncationWarning) as caught:
+            getattr(features, method)(["a " * 300])
+        assert len(caught) == 1

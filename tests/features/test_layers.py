@@ -64,5 +64,25 @@ def test_a_layer_that_the_model_has_not_is_refused(choice: Any):
 
 
 def test_weights_must_be_as_many_as_the_layers():
-    with pytest.raises(InputError, match="2 weights for 1 hidden states"):
+    with pytest.raises(InputError, match="weights .* for 1 hidden states"):
         Layers((1,), (0.5, 0.5)).within(6)
+
+
+@pytest.mark.parametrize(
+    "arguments", [((),), ((1.5,),), ((-1,), (1.0, 2.0)), ((-1,), (float("nan"),)), ((-1,), (float("inf"),)), ((-1,), ("a",))]
+)
+@pytest.mark.usefixtures("without_shape_checks")
+def test_layers_that_are_none_are_refused(arguments: tuple):
+    with pytest.raises(InputError, match="layers"):
+        Layers(*arguments)
+
+
+@pytest.mark.parametrize("text", ["nan*-1", "inf*-1+1*-2"])
+def test_weights_that_are_no_numbers_are_refused(text: str):
+    with pytest.raises(InputError, match="layers has the weights"):
+        Layers.of(text)
+
+
+def test_what_went_into_json_comes_back():
+    for layers in (Layers(), Layers((0, -1), (0.25, 0.75))):
+        assert Layers.of(layers.to_json()) == layers

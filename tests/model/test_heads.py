@@ -133,9 +133,3 @@ def test_a_head_of_ones_own_is_called_tapped_and_differentiated():
     assert names[-1] == "heads.mine.logits"
     gradients = jax.grad(lambda model: model(IDS, MASK, dropout_key=jax.random.key(0)).logits.sum())(model)
     assert all(np.asarray(leaf).any() for leaf in jax.tree.leaves(gradients.heads))
-
-
-def test_padding_gets_no_gradient_as_an_input():
-    gradients = jax.grad(lambda model: model(IDS).logits.sum())(model_with("token_classification"))
-    table = np.asarray(gradients.bert.embeddings.word[...])
-    assert not table[0].any() and table[1:9].any(axis=1).all()

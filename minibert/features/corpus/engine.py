@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.errors import InputError, TruncationWarning
+from minibert.errors import InputError, LongTextError, TruncationWarning
 from minibert.features.corpus.options import CorpusOptions
 
 
@@ -54,13 +54,13 @@ def embed_chunk(features: Any, texts: list[str], first: int, options: CorpusOpti
     with warnings.catch_warnings():
         # Said once, of the whole corpus, by who asked for it.
         warnings.simplefilter("ignore", TruncationWarning)
-        if options.level == "sentences":
-            result = features.sentences(texts, pooling=options.pooling, normalize=options.normalize, **arguments)
-            chunk = EmbeddedChunk(texts, first, np.asarray(result), int(result.truncated), result.number_of_tokens)
-        elif options.level == "words":
-            chunk = _of_pieces(texts, first, features.words(texts, merge=options.merge, **arguments), "words")
-        else:
-            chunk = _of_pieces(texts, first, features.tokens(texts, **arguments), "tokens")
+        try:
+            chunk = _computed(features, texts, first, options, arguments)
+        except LongTextError as problem:
+            raise InputError(
+                f"text {first + problem.index + 1:,} has more than {problem.max_length} tokens; shorten it, or let long texts be "
+                "cut (--on-long truncate) or divided (--on-long window)"
+            ) from None
     if not np.isfinite(chunk.vectors).all():
         row = int(np.flatnonzero(~np.isfinite(chunk.vectors).all(axis=1))[0])
         text = first + row if chunk.text_index is None else int(chunk.text_index[row])
@@ -69,6 +69,15 @@ def embed_chunk(features: Any, texts: list[str], first: int, options: CorpusOpti
             "verify`, or keep float32"
         )
     return chunk
+
+
+def _computed(features: Any, texts: list[str], first: int, options: CorpusOptions, arguments: dict[str, Any]) -> EmbeddedChunk:
+    if options.level == "sentences":
+        result = features.sentences(texts, pooling=options.pooling, normalize=options.normalize, **arguments)
+        return EmbeddedChunk(texts, first, np.asarray(result), int(result.truncated), result.number_of_tokens)
+    if options.level == "words":
+        return _of_pieces(texts, first, features.words(texts, merge=options.merge, **arguments), "words")
+    return _of_pieces(texts, first, features.tokens(texts, **arguments), "tokens")
 
 
 def _of_pieces(texts: list[str], first: int, result: Any, name: str) -> EmbeddedChunk:

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -73,6 +74,10 @@ def embed_corpus(
     output = Path(output).resolve()  # what a link points to is replaced, not the link
     kind = output_of(output, options)
     check_target(output)
+    _check_not_input(output, source)
+    made_of = getattr(features, "name_or_path", name_or_path)
+    if str(made_of) != str(name_or_path):
+        raise InputError(f"the features are of {made_of}, and the receipt would name {name_or_path}; give the same for both")
     size = CHUNK_SIZES[options.level] if chunk_size is None else chunk_size
     plan = {
         "format": FORMAT,
@@ -90,8 +95,9 @@ def embed_corpus(
         if work.progress is None:
             return Outcome(output, **kept, kept=kept["texts"])
         if work.progress.finished is None:
-            _embed(work, kind, features, source, options, size, report)
-            source.check_unchanged()
+            with _kept_work(work):
+                _embed(work, kind, features, source, options, size, report)
+                source.check_unchanged()
             with _system_errors(output, work):
                 _finish(work, kind)
                 totals = _counts(work.progress.totals)
@@ -113,6 +119,27 @@ def check_target(output: Path) -> None:
         raise InputError(f"{output} is no regular file; give the name of a file to write")
     if not output.parent.is_dir():
         raise InputError(f"{output} cannot be written: No such file or directory; make its folder first")
+
+
+def _check_not_input(output: Path, source: Source) -> None:
+    for path in getattr(source, "paths", ()):
+        if output.exists() and os.path.samefile(path, output):
+            raise InputError(f"{output} is the file that is read; give another name to write to")
+
+
+@contextlib.contextmanager
+def _kept_work(work: Work) -> Iterator[None]:
+    """An error in the texts or the options says what becomes of the texts before it."""
+    try:
+        yield
+    except InputError as problem:
+        kept = 0 if work.progress is None else work.progress.totals.get("texts", 0)
+        if not kept or RESTART in str(problem):
+            raise
+        raise InputError(
+            f"{problem}; {counted(kept, 'text')} before it are done and kept for this very input and these options: with others, "
+            f"{RESTART}"
+        ) from None
 
 
 def _taken_up(work: Work, plan: Mapping[str, Any], restart: bool) -> dict[str, int]:

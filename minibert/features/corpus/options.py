@@ -6,6 +6,7 @@ from typing import Any
 
 from minibert.errors import InputError, shown
 from minibert.features.documents import ON_LONG
+from minibert.features.layers import Layers
 from minibert.features.pooling import POOLINGS
 from minibert.features.results import OUTPUT_DTYPES
 from minibert.features.words import MERGES
@@ -49,7 +50,7 @@ class CorpusOptions:
     """
 
     level: str = "sentences"
-    layers: str | int | Sequence[int] = "last"
+    layers: Layers | str | int | Sequence[int] = "last"
     pooling: str | None = None
     normalize: bool | None = None
     merge: str = "mean"
@@ -69,6 +70,7 @@ class CorpusOptions:
             if value not in allowed:
                 known = ", ".join(str(each) for each in allowed if each is not None)
                 raise InputError(f"{name} is {shown(value)}; expected one of {known}")
+        Layers.of(self.layers)
         if self.dim is not None and (type(self.dim) is not int or self.dim < 1):
             raise InputError(f"dim is {shown(self.dim)}; expected a whole number from 1 upwards")
         if self.level != "sentences" and (self.pooling is not None or self.normalize is not None):
@@ -76,7 +78,11 @@ class CorpusOptions:
 
     def as_json(self) -> dict[str, Any]:
         """The options that count at this level, as a receipt has them."""
-        layers = self.layers if isinstance(self.layers, str | int) else list(self.layers)
+        layers: Any = self.layers
+        if isinstance(layers, Layers):
+            layers = layers.to_json()
+        elif not isinstance(layers, str | int):
+            layers = list(layers)
         values: dict[str, Any] = {
             "level": self.level,
             "layers": layers,

@@ -21,12 +21,14 @@ import numpy as np
 from minibert.checkpoints.integrity import sha256_of
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.tensors import open_checkpoint
+from minibert.config import BertConfig
 from minibert.errors import InputError, shown
 from minibert.features.corpus.options import CorpusOptions
 from minibert.features.corpus.outputs.npz import RECEIPT_MEMBER
 from minibert.features.corpus.outputs.parquet import RECEIPT_KEY
 from minibert.features.corpus.sources.parquet import import_pyarrow
 from minibert.features.corpus.work import receipt_path
+from minibert.features.layers import Layers
 from minibert.printable import listed, printable
 from minibert.strict_json import parse_json_object, read_json_object
 
@@ -34,6 +36,8 @@ FORMAT = "minibert receipt 1"
 LARGEST_RECEIPT = 1 << 24
 NUMERICAL = ("dtype", "param_dtype", "precision", "attention_implementation")
 """Fields of the configuration that change the rounding of a vector, not which vector it is."""
+OF_TRAINING = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+"""Those that matter while a model learns, not when it has."""
 
 
 def model_facts(name_or_path: str | Path, features: Any) -> dict[str, Any]:
@@ -95,18 +99,37 @@ def check_receipt(
     layers, the pooling, the normalising and the dimensions too.
     """
     now = {key: value for key, value in model_facts(name_or_path, features).items() if key.endswith("sha256") or key == "config"}
-    now["config"] = {key: value for key, value in now["config"].items() if key not in NUMERICAL}
     if options is not None:
         wanted = resolved(options, features.recipe).as_json()
         now |= {key: value for key, value in wanted.items() if key not in ("on_long", "output_dtype")}
     then = {key: receipt.get(key) for key in now}
-    then["config"] = {key: value for key, value in dict(receipt.get("config") or {}).items() if key not in NUMERICAL}
+    then["config"], now["config"] = _config_of_vectors(then), _config_of_vectors(now)
+    choice = _choice(now, features.model.config)
+    if choice is not None and choice == _choice(then, features.model.config):
+        now |= {"layers": then["layers"], "dim": then["dim"]}
     found = differences(then, now)
     if found:
         raise InputError(
             f"{name} were made by another model or in another way: {listed(found)}; use what made them (the model "
             f"{shown(receipt.get('model'))}), or embed the texts again"
         )
+
+
+def _config_of_vectors(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without what changes no vector, or only its rounding."""
+    config = facts.get("config")
+    fields = config.items() if isinstance(config, Mapping) else ()
+    return {name: value for name, value in fields if name not in (*NUMERICAL, *OF_TRAINING)}
+
+
+def _choice(facts: Mapping[str, Any], config: BertConfig) -> tuple[Layers, int | None] | None:
+    """Layers and dimensions, which can be said in several ways, in one; None for what is no choice."""
+    try:
+        layers = Layers.of(facts["layers"]).within(config.num_hidden_layers)
+    except (InputError, KeyError):
+        return None
+    width, dim = layers.width(config.hidden_size), facts.get("dim")
+    return layers, width if dim is None else dim
 
 
 def resolved(options: CorpusOptions, recipe: Any) -> CorpusOptions:

@@ -14,6 +14,7 @@ from minibert.errors import InputError, shown
 from minibert.features.corpus.options import CorpusOptions
 from minibert.features.corpus.receipt import check_receipt, read_receipt
 from minibert.features.corpus.sources.parquet import import_pyarrow
+from minibert.features.layers import Layers
 from minibert.strict_json import parse_json
 
 
@@ -45,7 +46,7 @@ class StoredVectors:
         if reader is None:
             raise InputError(f"{path} ends in {path.suffix!r}; expected one of {', '.join(_READERS)}")
         try:
-            vectors, texts = reader(path)
+            vectors, texts = reader(path, receipt)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as problem:
             raise InputError(f"{path} cannot be read: {problem}; write the vectors again with `minibert embed`") from None
         # Those of Ray's batches have no counts.
@@ -67,19 +68,22 @@ class StoredVectors:
         """The options of `Features.sentences` that give vectors of this kind.
 
         `features` is what will give them, and `given` the options that were asked for. Raises InputError, saying what differs,
-        where its weights, its tokenizer or one of the options is not what made these vectors.
+        where its weights, its tokenizer or one of the options is not what made these vectors; what is done with long texts, and
+        the dtype of the products, may differ.
         """
         kept: dict[str, Any] = {name: self.receipt.get(name) for name in ("layers", "pooling", "normalize", "dim", "on_long")}
+        if isinstance(kept["layers"], dict):
+            kept["layers"] = Layers.of(kept["layers"])
         options = kept | {name: value for name, value in given.items() if name in kept}
         check_receipt(self.receipt, features.name_or_path, features, CorpusOptions(**options), str(self.path))
         return options | dict(given)
 
 
-def _from_npy(path: Path) -> tuple[np.ndarray, None]:
+def _from_npy(path: Path, receipt: Mapping[str, Any]) -> tuple[np.ndarray, None]:
     return np.load(path, mmap_mode="r", allow_pickle=False), None
 
 
-def _from_npz(path: Path) -> tuple[np.ndarray, list[str]]:
+def _from_npz(path: Path, receipt: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
     with np.load(path, allow_pickle=False) as archive:
         if "texts" in archive:
             return archive["vectors"], archive["texts"].tolist()
@@ -87,7 +91,7 @@ def _from_npz(path: Path) -> tuple[np.ndarray, list[str]]:
         return archive["vectors"], [data[begin:end].decode() for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def _from_jsonl(path: Path) -> tuple[np.ndarray, list[str]]:
+def _from_jsonl(path: Path, receipt: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
     texts: list[str] = []
     vectors: list[np.ndarray] = []
     with open(path, "rb") as file:
@@ -98,14 +102,17 @@ def _from_jsonl(path: Path) -> tuple[np.ndarray, list[str]]:
     return np.stack(vectors), texts
 
 
-def _from_parquet(path: Path) -> tuple[np.ndarray, list[str]]:
+def _from_parquet(path: Path, receipt: Mapping[str, Any]) -> tuple[np.ndarray, list[str]]:
     pyarrow = import_pyarrow()
+    text_column, vector_column = receipt.get("text_column", "text"), receipt.get("vector_column", "vector")
     try:
-        table = pyarrow.parquet.read_table(path, columns=["text", "vector"])
-    except pyarrow.ArrowException as problem:
+        file = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True)
+        table = file.read(columns=[text_column, vector_column])
+        vectors = table[vector_column].combine_chunks()
+        numbers = vectors.flatten().to_numpy().reshape(len(vectors), vectors.type.list_size)
+        return numbers, table[text_column].to_pylist()
+    except (pyarrow.ArrowException, AttributeError, TypeError) as problem:
         raise ValueError(" ".join(str(problem).split())[:300]) from None
-    vectors = table["vector"].combine_chunks()
-    return vectors.flatten().to_numpy().reshape(len(vectors), -1), table["text"].to_pylist()
 
 
 _READERS = {".npy": _from_npy, ".npz": _from_npz, ".jsonl": _from_jsonl, ".parquet": _from_parquet}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minibert import Features, InputError
-from minibert.features import StoredVectors
+from minibert.features import Layers, StoredVectors
 from minibert.features.corpus import CorpusOptions, TextList, embed_corpus
 
 TEXTS = ["the bank of a river", "", "the bank raised its rates", "a river", "rates\0", "the rates of the bank"]
@@ -120,3 +120,43 @@ def test_a_receipt_of_another_shape_is_no_crash(stored, tmp_path: Path):
         else:
             with pytest.raises(InputError):
                 StoredVectors.read(path)
+
+
+@pytest.mark.parametrize("options", [{"layers": -1}, {"layers": 2}, {"layers": Layers()}, {"dim": 24}])
+def test_the_same_choice_said_in_another_way_is_the_same(options: dict, stored, features: Features):
+    vectors = StoredVectors.read(stored())
+    np.testing.assert_array_equal(features.search("a bank", vectors, 2, **options).indices.shape, (1, 2))
+
+
+def test_layers_as_an_object_go_into_a_receipt_and_back(stored, features: Features):
+    layers = Layers((0, -1), (0.25, 0.75))
+    vectors = StoredVectors.read(stored(layers=layers))
+    found = features.search("a bank", vectors, 3)
+    np.testing.assert_allclose(found.scores, features.search("a bank", TEXTS, 3, layers=layers).scores, atol=1e-6)
+    with pytest.raises(InputError, match="layers"):
+        features.search("a bank", vectors, layers="last")
+
+
+def test_dropout_is_no_difference_between_vectors(stored, tiny: Path):
+    assert Features(tiny, hidden_dropout_prob=0.0).search("a bank", StoredVectors.read(stored())).indices.shape == (1, 6)
+
+
+@pytest.mark.skipif(not find_spec("pyarrow"), reason="no pyarrow")
+def test_a_damaged_page_of_parquet_is_refused(stored):
+    path = stored("parquet")
+    data = bytearray(path.read_bytes())
+    for place in range(60, 1200, 7):
+        damaged = bytearray(data)
+        damaged[place] ^= 0x55
+        path.write_bytes(damaged)
+        try:
+            vectors = StoredVectors.read(path).vectors
+        except InputError:
+            continue
+        path.write_bytes(data)
+        np.testing.assert_array_equal(vectors, StoredVectors.read(path).vectors)
+
+
+def test_the_receipt_names_no_other_model_than_the_features(features: Features, tmp_path: Path):
+    with pytest.raises(InputError, match="the receipt would name another"):
+        embed_corpus(features, TextList(TEXTS), tmp_path / "vectors.npy", name_or_path="another")

@@ -36,7 +36,7 @@ class ParquetOutput(Columns):
         with (
             created(path) as file,
             self.pyarrow.parquet.ParquetWriter(
-                file, schema, use_dictionary=[] if self.level == "sentences" else strings
+                file, schema, use_dictionary=[] if self.level == "sentences" else strings, write_page_checksum=True
             ) as writer,
         ):
             for group in self._groups(work):
