@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         level=arguments.level, merge=arguments.merge, output_dtype=arguments.output_dtype, **options_given(arguments)
     )
     source = source_given(arguments, "embed")
-    output = Path(arguments.output) if arguments.output else None
+    output = Path(arguments.output) if arguments.output is not None else None
     if output is not None:
         output_of(output, options)
         check_target(output)

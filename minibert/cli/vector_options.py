@@ -33,7 +33,12 @@ def add_vector_options(parser: argparse.ArgumentParser, model: str | None = DEFA
     default = "%(default)s" if model else "what made the stored vectors, or minilm-l6"
     parser.add_argument("--model", default=model, help=f"a fetched name or a folder (default: {default})")
     what = parser.add_argument_group("what is computed")
-    what.add_argument("--layers", type=_layers, help="which layers, by name or as numbers with commas (default: last)")
+    what.add_argument(
+        "--layers",
+        type=_layers,
+        help="which hidden states: last, second-to-last, first, sum-last-4, concat-last-4, numbers with commas, or "
+        "weights such as 0.25*-2+0.75*-1; one that begins with - as --layers=-2 (default: last)",
+    )
     what.add_argument("--pool", choices=POOLINGS, help="how a sentence's vector is made of its tokens' (default: the recipe's)")
     what.add_argument(
         "--normalize",
@@ -47,9 +52,10 @@ def add_vector_options(parser: argparse.ArgumentParser, model: str | None = DEFA
     what.add_argument("--device", metavar="PLATFORM", help="cpu, gpu or tpu (default: the best that JAX finds)")
     what.add_argument(
         "--workers",
-        type=int,
+        type=_number_of_workers,
         metavar="N",
-        help="processes that share the work, 0 for none (default: one for each core for files of a megabyte and more on a CPU)",
+        help="processes that share the work, 0 for none, cores for one each (default: cores for files of a megabyte and more on "
+        "a CPU, else 0)",
     )
     return what
 
@@ -104,6 +110,19 @@ def _workers(arguments: argparse.Namespace, source: Source | None) -> int:
         return arguments.workers
     much = isinstance(source, TextFiles) and sum(source.sizes) >= WORTH_WORKERS
     return cores() if much and cores() > 1 and jax.default_backend() == "cpu" else 0
+
+
+def _number_of_workers(text: str) -> int:
+    """A number, or `cores`."""
+    if text == "cores":
+        return cores()
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; expected 0 for none, 1 and more, or cores")
+    return number
 
 
 def _layers(text: str) -> str | int | list[int]:
