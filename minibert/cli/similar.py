@@ -30,7 +30,7 @@ from minibert.features.corpus.job import chunks
 from minibert.features.corpus.options import CHUNK_SIZES
 from minibert.features.corpus.receipt import differences
 from minibert.features.corpus.sources import Source
-from minibert.printable import listed
+from minibert.printable import listed, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -182,4 +182,4 @@ def _print(queries: Sequence[str], hits: Hits, texts: Mapping[int, str], form: s
 def _in_a_line(text: str) -> "Text":
     from rich.text import Text
 
-    return Text(" ".join(text.split()), overflow="ellipsis", no_wrap=True)
+    return Text(" ".join(printable(text).split()), overflow="ellipsis", no_wrap=True)

@@ -168,3 +168,14 @@ def test_workers_ignore_simulated_devices(checkpoint, texts, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "vectors.npy").shape == (100, 24)
+
+
+def test_the_number_of_workers_is_a_number_or_cores(capsys):
+    for text in ("-1", "many"):
+        with pytest.raises(SystemExit):
+            main(["embed", "a", "--workers", text])
+        assert "is no number of processes; expected 0 for none" in capsys.readouterr().err
+
+
+def test_an_empty_output_is_refused_and_not_left_out(refused):
+    assert "expected one of .npy" in refused("a", "--output", "")
