@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -19,6 +20,13 @@ from minibert.checkpoints.tensors import StoredTensors, open_checkpoint
 from minibert.config import BertConfig
 from minibert.errors import ConfigError
 from minibert.model import Bert
+
+
+def fill(model: nnx.Module, stored: Mapping[str, tuple[Row, StoredTensor]], config: BertConfig) -> None:
+    """Give a model's parameters their stored values, in `param_dtype`. Raises as `read_parameters_of` does."""
+    variables = parameters_of(model)
+    for path, array in read_parameters_of(stored, jnp.dtype(config.param_dtype)).items():
+        variables[path].set_value(array)
 
 
 def read_parameters_of(stored: Mapping[str, tuple[Row, StoredTensor]], dtype: np.dtype[Any]) -> dict[str, jax.Array]:

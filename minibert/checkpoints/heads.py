@@ -4,11 +4,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 
-from minibert.checkpoints.blueprint import Blueprint, parameters_of, read_blueprint, read_parameters_of
-from minibert.checkpoints.names import HEAD_PARAMETERS, TIED_KERNEL, Row
+from minibert.checkpoints.blueprint import Blueprint, fill, parameters_of, read_blueprint
+from minibert.checkpoints.names import HEAD_PARAMETERS, Row
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.tensors import Canonical
 from minibert.errors import CheckpointError, InputError, NewHeadWarning, shown
@@ -61,11 +60,8 @@ def load_with_head(
         new.insert(0, "the pooler")
     model = BertWithHeads(bert, heads)
     _fill(model, blueprint, found)
-    if "masked_lm" in heads and found["masked_lm"] and blueprint.stored.copies().get(TIED_KERNEL) is False:
-        raise CheckpointError(
-            f"{stored[TIED_KERNEL].tensor.path}: {TIED_KERNEL} is not the table of word embeddings, which BERT uses in its "
-            "place; expected it to be equal to embeddings.word_embeddings.weight, or absent"
-        )
+    if found.get("masked_lm"):
+        blueprint.stored.check_tied_kernel()
     if new:
         warnings.warn(
             f"{path} does not hold {' and '.join(new)}: random numbers of seed {seed} are there until they are trained",
@@ -90,8 +86,7 @@ def _fill(model: BertWithHeads, blueprint: Blueprint, found: dict[str, dict[str,
                     f"{list(expected)}: leave num_labels out to take the checkpoint's"
                 )
             wanted[ours] = (row, canonical.tensor)
-    for path, array in read_parameters_of(wanted, jnp.dtype(blueprint.config.param_dtype)).items():
-        variables[path].set_value(array)
+    fill(model, wanted, blueprint.config)
 
 
 def _rows_found(name: str, stored: dict[str, Canonical], path: Path) -> dict[str, tuple[Row, Canonical]]:

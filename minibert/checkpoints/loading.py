@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any, overload
 
-import jax.numpy as jnp
-
-from minibert.checkpoints.blueprint import parameters_of, read_blueprint, read_parameters_of
+from minibert.checkpoints.blueprint import fill, read_blueprint
 from minibert.checkpoints.heads import load_with_head
 from minibert.checkpoints.registry import resolve
 from minibert.errors import InputError
@@ -46,7 +44,5 @@ def load(
         raise InputError("num_labels was given without a head; give head=, for instance head='sequence_classification'")
     blueprint = read_blueprint(resolve(name_or_path), **overrides)
     model = Bert(blueprint.config, rngs=None, add_pooling_layer=blueprint.add_pooling_layer)
-    variables = parameters_of(model)
-    for path, array in read_parameters_of(blueprint.match.parameters, jnp.dtype(blueprint.config.param_dtype)).items():
-        variables[path].set_value(array)
+    fill(model, blueprint.match.parameters, blueprint.config)
     return model

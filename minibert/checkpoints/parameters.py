@@ -7,7 +7,7 @@ import numpy as np
 
 from minibert.checkpoints.blueprint import read_blueprint
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
-from minibert.checkpoints.names import HEAD_PARAMETERS, PRETRAINING_HEADS, TIED_KERNEL
+from minibert.checkpoints.names import HEAD_PARAMETERS, PRETRAINING_HEADS
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.tensors import Canonical
 from minibert.config import BertConfig
@@ -31,11 +31,8 @@ def read_parameters(name_or_path: str | Path, **overrides: Any) -> tuple[BertCon
                 _, tensor, is_transposed = stored[row.hf]
                 parameters[row.ours] = _values(tensor, row.transposed and is_transposed)
     _check_heads(blueprint.config, parameters, stored)
-    if "heads.masked_lm.bias" in parameters and blueprint.stored.copies().get(TIED_KERNEL) is False:
-        raise CheckpointError(
-            f"{stored[TIED_KERNEL].tensor.path}: {TIED_KERNEL} is not the table of word embeddings, which BERT uses in its "
-            "place; expected it to be equal to embeddings.word_embeddings.weight, or absent"
-        )
+    if "heads.masked_lm.bias" in parameters:
+        blueprint.stored.check_tied_kernel()
     return blueprint.config, parameters
 
 

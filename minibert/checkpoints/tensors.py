@@ -15,7 +15,7 @@ from minibert.checkpoints.formats.safetensors_file import INDEX_FILE, SINGLE_FIL
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
 from minibert.checkpoints.formats.tensor_bundle import SUFFIX, find_bundle, open_tensor_bundle
 from minibert.checkpoints.formats.torch_file import open_torch_file
-from minibert.checkpoints.names import SECOND_COPIES
+from minibert.checkpoints.names import SECOND_COPIES, TIED_KERNEL, WORD_TABLE
 from minibert.errors import CheckpointError, named, shown
 from minibert.printable import listed
 from minibert.strict_json import read_json_object
@@ -77,6 +77,14 @@ class StoredTensors:
             for copy, original in SECOND_COPIES.items()
             if copy in found and original in found
         }
+
+    def check_tied_kernel(self) -> None:
+        """CheckpointError where the masked language model's last kernel is stored and is not the table of word embeddings."""
+        if self.copies().get(TIED_KERNEL) is False:
+            raise CheckpointError(
+                f"{self.canonical[TIED_KERNEL].tensor.path}: {TIED_KERNEL} is not the table of word embeddings, which BERT uses "
+                f"in its place; expected it to be equal to {WORD_TABLE}, or absent"
+            )
 
 
 def open_checkpoint(path: Path) -> StoredTensors:

@@ -34,6 +34,17 @@ GOOGLE_PREFIX = "bert_model.ckpt"
 SHARD_BYTES = 5_000_000_000
 RECIPE_FILES = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json")
 """How sentence-transformers makes vectors of hidden states: kept, where a checkpoint has them."""
+ARCHITECTURES = {
+    (): "BertModel",
+    ("masked_lm",): "BertForMaskedLM",
+    ("next_sentence",): "BertForNextSentencePrediction",
+    ("masked_lm", "next_sentence"): "BertForPreTraining",
+    ("sequence_classification",): "BertForSequenceClassification",
+    ("multiple_choice",): "BertForMultipleChoice",
+    ("token_classification",): "BertForTokenClassification",
+    ("question_answering",): "BertForQuestionAnswering",
+}
+"""transformers' classes by the heads on the encoder."""
 
 
 @dataclass(frozen=True)
@@ -120,19 +131,6 @@ def convert(
     return Written(_files_in(Path(folder)), left_out)
 
 
-ARCHITECTURES = {
-    (): "BertModel",
-    ("masked_lm",): "BertForMaskedLM",
-    ("next_sentence",): "BertForNextSentencePrediction",
-    ("masked_lm", "next_sentence"): "BertForPreTraining",
-    ("sequence_classification",): "BertForSequenceClassification",
-    ("multiple_choice",): "BertForMultipleChoice",
-    ("token_classification",): "BertForTokenClassification",
-    ("question_answering",): "BertForQuestionAnswering",
-}
-"""transformers' classes by the heads on the encoder."""
-
-
 def _architecture_of(heads: Sequence[str]) -> str:
     try:
         return ARCHITECTURES[tuple(sorted(heads))]
@@ -149,7 +147,7 @@ def _label_names(labels: Sequence[str] | None, sources: Mapping[str, "_Stored"])
         if labels is not None:
             raise InputError("labels are a list of names for a head that classifies, and this model has none; leave them out")
         return {}
-    count = head.source.shape[-1]
+    count = head.source.shape[0 if head.is_transposed else -1]
     names = [f"LABEL_{label}" for label in range(count)] if labels is None else list(labels)
     if len(names) != count or len(set(names)) != count:
         raise InputError(f"there are {len(set(names))} different names of labels; the head has {count} labels: give one for each")
@@ -261,12 +259,7 @@ def _known_values(folder: Path, sources: Mapping[str, _Stored]) -> dict[str, Any
     """What a Hugging Face configuration says besides what minibert knows, such as labels; else what a head says of them."""
     file = folder / "config.json"
     known = read_json_object(file, error=CheckpointError, max_bytes=MAX_SETTINGS_BYTES) if file.exists() else {}
-    head = sources.get("classifier.weight")
-    if head is not None and not known.keys() & {"id2label", "num_labels"}:
-        labels = [f"LABEL_{label}" for label in range(head.source.shape[0 if head.is_transposed else -1])]
-        known["id2label"] = {str(number): label for number, label in enumerate(labels)}
-        known["label2id"] = {label: number for number, label in enumerate(labels)}
-    return known
+    return known if known.keys() & {"id2label", "num_labels"} else known | _label_names(None, sources)
 
 
 def _architectures(known: Mapping[str, Any], sources: Mapping[str, _Stored]) -> list[str]:

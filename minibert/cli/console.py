@@ -1,6 +1,9 @@
-"""Where the commands print their tables."""
+"""Where the commands print their tables, and how they pass on warnings."""
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,3 +21,13 @@ def console(width_elsewhere: int = 120) -> "Console":
             raise BrokenPipeError
 
     return PlainConsole(width=None if sys.stdout.isatty() else width_elsewhere)
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """What warns within is said on standard error when it is done, a line each, without the place in the code."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for each in caught:
+        print(f"warning: {each.message}", file=sys.stderr)

@@ -1,8 +1,6 @@
 """`minibert plot`: heat maps of similarities and of attention, as PNG, SVG or PDF."""
 
 import argparse
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import numpy as np
 
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import folder_of, resolve
+from minibert.cli.console import warnings_as_lines
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.texts import add_texts
 from minibert.cli.vector_options import (
@@ -23,6 +22,8 @@ from minibert.cli.vector_options import (
 )
 from minibert.errors import InputError
 from minibert.features import cosine_similarity
+from minibert.features.corpus import CorpusOptions
+from minibert.features.corpus.engine import embed_chunk
 from minibert.plots import attention_maps, check_figure_path, save_figure, similarity_map
 from minibert.printable import counted
 from minibert.tokenizer import Tokenizer
@@ -73,14 +74,12 @@ def run_similarity(arguments: argparse.Namespace) -> int:
             raise InputError(f"{source.name} are more than {MOST_TEXTS:,} texts, of which a heat map shows nothing; give fewer")
     features = features_given(arguments, arguments.model, source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            vectors = features.sentences(texts, **options_given(arguments))
+        chunk = embed_chunk(features, texts, 0, CorpusOptions(**options_given(arguments)))
     finally:
         features.close()
-    warn_of_cut(vectors.truncated, len(texts), features)
+    warn_of_cut(chunk.truncated, len(texts), features)
     title = f"cosine similarity of {counted(len(texts), 'text')} by {arguments.model}"
-    _write(similarity_map(cosine_similarity(vectors, vectors), texts, title=title), output)
+    _write(similarity_map(cosine_similarity(chunk.vectors, chunk.vectors), texts, title=title), output)
     return 0
 
 
@@ -119,9 +118,6 @@ def _output(arguments: argparse.Namespace) -> Path:
 
 
 def _write(figure: Any, output: Path) -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings_as_lines():
         save_figure(figure, output)
     print(f"wrote {output}")
-    for each in caught:
-        print(f"warning: {each.message}", file=sys.stderr)

@@ -2,17 +2,15 @@
 
 import argparse
 import json
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minibert.cli.console import console
+from minibert.cli.console import console, warnings_as_lines
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.progress_of_texts import progress_bar
-from minibert.cli.texts import add_texts, standard_input
+from minibert.cli.texts import add_texts
 from minibert.cli.vector_options import (
     FILES,
     add_columns,
@@ -20,11 +18,12 @@ from minibert.cli.vector_options import (
     check_no_columns,
     features_given,
     options_given,
+    stream_or_list,
     warn_of_cut,
 )
 from minibert.errors import CheckpointError, InputError
 from minibert.features import Features, Hits, StoredVectors, nearest
-from minibert.features.corpus import CorpusOptions, Step, Stream, TextFiles, TextList
+from minibert.features.corpus import CorpusOptions, Step, TextFiles
 from minibert.features.corpus.engine import embed_chunk
 from minibert.features.corpus.job import chunks
 from minibert.features.corpus.options import CHUNK_SIZES
@@ -65,11 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"-k is {arguments.k}; expected a whole number of at least 1")
     if not arguments.files:
         check_no_columns(arguments)
-    if "-" in arguments.texts and len(arguments.texts) > 1:
-        raise InputError("- (standard input) was given beside other texts; give either")
+    texts = stream_or_list(arguments.texts)
     if arguments.vectors is None and not arguments.files and len(arguments.texts) < 2 and arguments.texts != ["-"]:
         raise InputError("there is nothing to compare; give --file or --vectors with a text, or two texts and more")
-    texts = Stream(standard_input()) if arguments.texts == ["-"] else TextList(arguments.texts)
     corpus = TextFiles(arguments.files, arguments.field, arguments.column) if arguments.files else None
     if arguments.vectors is not None:
         return _among_stored(arguments, texts, corpus)
@@ -103,13 +100,10 @@ def _among_stored(arguments: argparse.Namespace, texts: Source, corpus: TextFile
         raise InputError(f"{problem}{named}") from None
     try:
         queries = list(texts.texts())
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warnings_as_lines():
             hits = features.search(queries, stored, arguments.k, **options_given(arguments))
     finally:
         features.close()
-    for each in caught:
-        print(f"warning: {each.message}", file=sys.stderr)
     wanted = set(hits.indices.ravel().tolist())
     rows = stored.texts if corpus is None else corpus.texts()
     shown = {} if rows is None else {number: text for number, text in enumerate(rows) if number in wanted}

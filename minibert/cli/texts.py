@@ -52,6 +52,11 @@ def check_given(texts: Sequence[str], files: Sequence[str], purpose: str) -> Non
         raise InputError(f"there is no text to {purpose}; give one, - for standard input, or --file PATH")
     if texts and files:
         raise InputError("--file was given beside other texts; give either")
+    check_stream_alone(texts)
+
+
+def check_stream_alone(texts: Sequence[str]) -> None:
+    """InputError where - for standard input stands beside other texts."""
     if "-" in texts and len(texts) > 1:
         raise InputError("- (standard input) was given beside other texts; give either")
 

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
 from minibert.cli.fetch import DEFAULT_NAME
-from minibert.cli.texts import check_given, standard_input
+from minibert.cli.texts import check_given, check_stream_alone, standard_input
 from minibert.errors import InputError
 from minibert.features import Features
 from minibert.features.corpus import Stream, TextFiles, TextList
@@ -78,7 +79,13 @@ def source_given(arguments: argparse.Namespace, purpose: str) -> Source:
     if arguments.files:
         return TextFiles(arguments.files, arguments.field, arguments.column)
     check_no_columns(arguments)
-    return Stream(standard_input()) if "-" in arguments.texts else TextList(arguments.texts)
+    return stream_or_list(arguments.texts)
+
+
+def stream_or_list(texts: Sequence[str]) -> Source:
+    """The texts of the command line, or where - stands for them those of standard input."""
+    check_stream_alone(texts)
+    return Stream(standard_input()) if "-" in texts else TextList(texts)
 
 
 def check_no_columns(arguments: argparse.Namespace) -> None:

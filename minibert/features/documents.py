@@ -27,11 +27,18 @@ class Pieces(NamedTuple):
 
 
 def pieces_of(
-    tokenizer: Tokenizer, texts: Sequence[str], max_length: int, on_long: str, stride: int, *, with_places: bool = False
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    max_length: int,
+    on_long: str,
+    stride: int,
+    *,
+    first: int = 0,
+    with_places: bool = False,
 ) -> Pieces:
     """The texts as ids, at most `max_length` a piece, [CLS] and [SEP] included; windows share `stride` tokens.
 
-    Raises LongTextError for a text that is longer, if `on_long` is "error".
+    Raises LongTextError for a text that is longer, if `on_long` is "error"; `first` is the index of the first of these texts.
     """
     window = on_long == "window"
     # One token more than fits tells which texts are too long; what lies behind it is not looked at.
@@ -51,7 +58,7 @@ def pieces_of(
     )
     long = [text for text, row in enumerate(encoded["input_ids"]) if len(row) > max_length]
     if long and on_long == "error":
-        raise LongTextError(long[0], max_length)
+        raise LongTextError(first + long[0], max_length)
     surplus = 1 if tokenizer.settings.truncation_side == "left" else max_length - 1
 
     def arrays(name: str) -> list[np.ndarray]:

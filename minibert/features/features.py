@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import folder_of, resolve
-from minibert.errors import InputError, LongTextError, TruncationWarning, shown
+from minibert.errors import InputError, TruncationWarning, shown
 from minibert.features.corpus.stored import StoredVectors
 from minibert.features.documents import ON_LONG, Pieces, joined_windows, pieces_of
 from minibert.features.engine import Engine
@@ -242,10 +242,7 @@ class Features:
 
     def _pieces(self, texts: Sequence[str], on_long: str, first: int, with_places: bool = False) -> Pieces:
         _one_of("on_long", on_long, ON_LONG)
-        try:
-            return pieces_of(self.tokenizer, texts, self.max_length, on_long, self.stride, with_places=with_places)
-        except LongTextError as problem:
-            raise LongTextError(first + problem.index, problem.max_length) from None
+        return pieces_of(self.tokenizer, texts, self.max_length, on_long, self.stride, first=first, with_places=with_places)
 
     def _recipe(self, pooling: str | None, normalize: bool | None) -> Recipe:
         if pooling is not None:

@@ -5,8 +5,8 @@ Positions labelled IGNORED count for nothing, as in the reference (transformers,
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
+import optax
 from jax import Array
 from jaxtyping import Float, Integer
 
@@ -23,10 +23,10 @@ def cross_entropy(
 
     Zero where every label is ignored, where torch's mean is NaN.
     """
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = _wide(logits)
     counts = labels != IGNORED
     known = jnp.where(counts, labels, 0)
-    of_rows = -jnp.take_along_axis(jax.nn.log_softmax(logits, axis=-1), known[..., None], axis=-1)[..., 0]
+    of_rows = optax.softmax_cross_entropy_with_integer_labels(logits, known)
     weights = counts.astype(logits.dtype)
     if class_weights is not None:
         weights = weights * class_weights.astype(logits.dtype)[known]
@@ -40,15 +40,13 @@ def binary_cross_entropy(
     class_weights: Float[Array, " labels"] | None = None,
 ) -> Float[Array, ""]:
     """The mean of `−y log σ(x) − (1 − y) log(1 − σ(x))` over texts and labels, which are each on or off by themselves."""
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    # max(x, 0) − x y + log(1 + e^−|x|): neither exponential can overflow.
-    of_labels = jnp.maximum(logits, 0.0) - logits * labels + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    of_labels = optax.sigmoid_binary_cross_entropy(_wide(logits), labels)
     return (of_labels if class_weights is None else of_labels * class_weights).mean()
 
 
 def squared_error(logits: Float[Array, "texts labels"], labels: Float[Array, "texts labels"]) -> Float[Array, ""]:
     """The mean of `(x − y)²`, for labels that are numbers."""
-    return jnp.square(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)) - labels).mean()
+    return jnp.square(_wide(logits) - labels).mean()
 
 
 def answer_loss(logits: Float[Array, "texts tokens 2"], labels: Integer[Array, "texts 2"]) -> Float[Array, ""]:
@@ -59,6 +57,10 @@ def answer_loss(logits: Float[Array, "texts tokens 2"], labels: Integer[Array, "
     tokens = logits.shape[1]
     places = jnp.where((labels >= 0) & (labels < tokens), labels, IGNORED)
     return 0.5 * (cross_entropy(logits[:, :, 0], places[:, 0]) + cross_entropy(logits[:, :, 1], places[:, 1]))
+
+
+def _wide(logits: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
 
 LOSSES: dict[str, Loss] = {

@@ -18,7 +18,6 @@ SCHEDULES = ("linear", "cosine", "constant")
 NOT_DECAYED = ("bias", "layer_norm")
 """Parts of the paths of parameters that weight decay leaves alone."""
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
-_INDEX = re.compile(r"\[(\d+)\]|\['([^']*)'\]")
 
 
 @dataclass(frozen=True)
@@ -131,12 +130,9 @@ def learning_rate(total_steps: int, options: OptimiserOptions) -> Callable[[Any]
 
 def _paths(model: Any) -> Any:
     """The model's tree with the path of each parameter in its place: `bert.encoder.layers.0.attention.query.kernel`."""
-
-    def path_of(keys: Any, _: Any) -> str:
-        spelled = _INDEX.sub(lambda match: f".{match[1] or match[2]}", jax.tree_util.keystr(keys))
-        return spelled.removeprefix(".").removesuffix(".value")
-
-    return jax.tree_util.tree_map_with_path(path_of, model)
+    return jax.tree_util.tree_map_with_path(
+        lambda keys, _: jax.tree_util.keystr(keys, simple=True, separator=".").removesuffix(".value"), model
+    )
 
 
 def _share(path: str, depth: int, options: OptimiserOptions) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_checkpoint import TINY, tiny_checkpoint
+from tiny_checkpoint import TINY, VOCABULARY, WORDS, tiny_checkpoint
 
 from minibert import Features
 from minibert.cli.main import main
@@ -18,8 +18,6 @@ from minibert.features.corpus.options import CHUNK_SIZES
 
 pytestmark = pytest.mark.usefixtures("no_compilation_cache")
 
-WORDS = ["the", "bank", "of", "a", "river", "raised", "its", "rates"]
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *(f"[unused{number}]" for number in range(24))]
 SMALL = ChunkSize(16, 1 << 20)
 
 

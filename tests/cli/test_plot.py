@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_checkpoint import tiny_checkpoint
+from tiny_checkpoint import VOCABULARY, tiny_checkpoint
 
 import minibert
 from minibert.cli.main import main
@@ -17,8 +17,6 @@ pytestmark = [
     pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs the extra 'plots'"),
 ]
 
-WORDS = ["the", "bank", "of", "a", "river", "raised", "its", "rates"]
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *(f"[unused{number}]" for number in range(24))]
 
 Run = Callable[..., int]
 

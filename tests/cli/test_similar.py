@@ -7,15 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_checkpoint import tiny_checkpoint
+from tiny_checkpoint import VOCABULARY, tiny_checkpoint
 
 from minibert import Features
 from minibert.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("no_compilation_cache")
 
-WORDS = ["the", "bank", "of", "a", "river", "raised", "its", "rates"]
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *(f"[unused{number}]" for number in range(24))]
 TEXTS = ["the bank of a river", "its rates", "the bank raised its rates", "a river", "its rates", "of the"]
 
 Run = Callable[..., int]

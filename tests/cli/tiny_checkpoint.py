@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+WORDS = ["the", "bank", "of", "a", "river", "raised", "its", "rates"]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *(f"[unused{number}]" for number in range(24))]
+"""Of the 37 rows, for texts about a bank."""
 TINY = Path(__file__).parent.parent / "goldens" / "tiny" / "gelu"
 
 

@@ -6,6 +6,7 @@ are the same file on every day.
 """
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -58,11 +59,22 @@ def model_facts(name_or_path: str | Path, features: Any) -> dict[str, Any]:
 
 def weights_digest(path: Path) -> str:
     """The sha256 of a checkpoint's file of weights; of several files, the sha256 of their names and sha256 a line, in order."""
-    files = open_checkpoint(path).files
+    # A search asks for it every time, and hashing takes longer than the search.
+    return _digest(tuple((file, _state(file)) for file in open_checkpoint(path).files))
+
+
+@functools.lru_cache(maxsize=16)
+def _digest(states: tuple[tuple[Path, tuple[int, int, int]], ...]) -> str:
+    files = [file for file, _ in states]
     if len(files) == 1:
         return sha256_of(files[0])
     lines = "".join(f"{sha256_of(file)}  {file.name}\n" for file in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def read_receipt(path: str | Path) -> dict[str, Any]:
