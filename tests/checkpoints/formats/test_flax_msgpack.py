@@ -593,6 +593,19 @@ def test_more_values_than_are_read_again_are_an_error(tmp_path: Path, monkeypatc
         write_flax_msgpack(tmp_path / "ours", {name: np.zeros(0) for name in [*names, "b"]})
 
 
+def test_more_axes_than_are_read_again_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(layout, "MAX_AXES_TOGETHER", 4)
+    monkeypatch.setattr(reader, "MAX_AXES_TOGETHER", 4)
+    write_flax_msgpack(tmp_path / "ours", {"a": np.zeros((1, 1)), "b": np.zeros((1, 1))})
+    assert list(open_flax_msgpack(tmp_path / "ours")) == ["a", "b"]
+    tensors = {"a": np.zeros((1, 1)), "b": np.zeros((1, 1, 1))}
+    (tmp_path / "theirs").write_bytes(flax.serialization.to_bytes(tensors))
+    with pytest.raises(CheckpointError, match="its arrays have over 4 axes together"):
+        open_flax_msgpack(tmp_path / "theirs")
+    with pytest.raises(CheckpointError, match="minibert reads 4 at most"):
+        write_flax_msgpack(tmp_path / "new", tensors)
+
+
 def test_a_folder_that_is_absent_is_an_error(tmp_path: Path):
     with pytest.raises(CheckpointError, match="cannot be written"):
         write_flax_msgpack(tmp_path / "absent" / "ours", {"a": np.ones(1)})

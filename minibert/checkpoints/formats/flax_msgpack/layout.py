@@ -20,3 +20,5 @@ MAX_NAME_BYTES = 500
 """Of a whole name, `encoder/layer/0/…`, in UTF-8."""
 MAX_VALUES = 20_000
 """Maps, arrays and numbers together. BERT-large takes about 800."""
+MAX_AXES_TOGETHER = 80_000
+"""Of all arrays: each takes time to read."""

@@ -15,6 +15,7 @@ from minibert.checkpoints.formats.flax_msgpack.layout import (
     ARRAY_EXTENSION,
     CHUNKED,
     COMPLEX_EXTENSION,
+    MAX_AXES_TOGETHER,
     MAX_DEPTH,
     MAX_NAME_BYTES,
     MAX_VALUES,
@@ -134,6 +135,7 @@ class _Walk:
         self.began = 0
         """The first byte of the header that was read last."""
         self.values = 0
+        self.axes = 0
 
     def refuse(self, reason: str) -> NoReturn:
         raise CheckpointError(f"{self.path} is not a sound msgpack file of flax: {reason}; fetch or copy it again")
@@ -205,6 +207,9 @@ class _Walk:
         axes = self.number("list", name)
         if axes > MAX_AXES or (extension == SCALAR_EXTENSION and axes):
             self.refuse(f"{shown(name)} has {axes:,} axes; expected {MAX_AXES} at most in an array, and none in a scalar")
+        self.axes += axes
+        if self.axes > MAX_AXES_TOGETHER:
+            self.refuse(f"its arrays have over {MAX_AXES_TOGETHER:,} axes together; a model of this kind has under two thousand")
         shape = tuple(self.number("whole number", name) for _ in range(axes))
         self.check_shape(shape, name)
         dtype = self.dtype(name)

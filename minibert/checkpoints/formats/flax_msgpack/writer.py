@@ -72,6 +72,9 @@ def _tree_of(path: Path, tensors: Tensors) -> dict[str, Any]:
         values += 1
     if values > layout.MAX_VALUES:
         raise CheckpointError(f"{path} cannot hold {len(tensors):,} tensors; minibert reads {layout.MAX_VALUES:,} values at most")
+    axes = sum(len(source.shape) for source in tensors.values())
+    if axes > layout.MAX_AXES_TOGETHER:
+        raise CheckpointError(f"{path} cannot hold {axes:,} axes; minibert reads {layout.MAX_AXES_TOGETHER:,} at most")
     return tree
 
 
