@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from minibert.training.losses import IGNORED, answer_loss, binary_cross_entropy, cross_entropy, squared_error
+from minibert.training.losses import IGNORED, LOSSES, answer_loss, binary_cross_entropy, cross_entropy, mean_of, squared_error
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(5, 3)).astype(np.float32)
@@ -64,3 +64,29 @@ def test_an_answer_outside_the_tokens_counts_for_nothing():
     ends = -log_softmax(logits[0, :, 1])[2]
     found = answer_loss(jnp.asarray(logits), jnp.array([[1, 2], [3, 9]]))
     np.testing.assert_allclose(found, (starts + ends) / 2, rtol=1e-6)
+
+
+def test_numbers_that_are_not_there_count_for_nothing():
+    logits = jnp.array([[1.0, 3.0], [0.5, 0.0]])
+    labels = jnp.array([[0.0, jnp.nan], [jnp.nan, 1.0]])
+    np.testing.assert_allclose(squared_error(logits, labels), 1.0)
+    expected = (np.log1p(np.exp(1.0)) + np.log(2.0)) / 2
+    np.testing.assert_allclose(binary_cross_entropy(logits, labels), expected, rtol=1e-6)
+    assert np.isfinite(jax.grad(binary_cross_entropy)(logits, labels)).all()
+
+
+@pytest.mark.parametrize("name", ["token_classification", "multi_label", "regression", "question_answering"])
+def test_sums_of_parts_give_the_loss_of_the_whole(name: str):
+    """Though the parts hold unequally many labels."""
+    logits = jnp.asarray(RANDOM.normal(size=(6, 4, 2)).astype(np.float32))
+    labels = np.array(RANDOM.integers(0, 2, (6, 4)), np.int32)
+    labels[:3, 1:] = IGNORED
+    if name in ("multi_label", "regression"):
+        logits, labels = logits[:, :, 0], np.where(labels == IGNORED, np.nan, labels).astype(np.float32)
+    elif name == "question_answering":
+        labels = np.array([[0, 1], [9, 2], [9, 9], [1, 1], [2, 3], [0, 9]], np.int32)
+    loss, weights = LOSSES[name], jnp.array([1.0, 3.0]) if name == "token_classification" else None
+    parts = [(logits[:3], jnp.asarray(labels[:3])), (logits[3:], jnp.asarray(labels[3:]))]
+    sums = sum(loss.sums(*part, weights) for part in parts)
+    total = sum(loss.weights(part, logits.shape[1], weights) for _, part in parts)
+    np.testing.assert_allclose(mean_of(sums, total), loss(logits, jnp.asarray(labels), weights), rtol=1e-6)
