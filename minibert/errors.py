@@ -45,6 +45,10 @@ class WorkerError(MinibertError):
     """A process that works for this one could not be started, or ended before its work was done."""
 
 
+class TrainingError(MinibertError):
+    """A training that cannot go on: its loss or a gradient is no finite number any more."""
+
+
 class NewHeadWarning(UserWarning):
     """A head, or the pooler that it needs, is not in the checkpoint: it has random numbers until it is trained."""
 

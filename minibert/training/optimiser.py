@@ -13,6 +13,7 @@ import jax
 import optax
 
 from minibert.errors import InputError, shown
+from minibert.training.parallel import path_of
 
 SCHEDULES = ("linear", "cosine", "constant")
 NOT_DECAYED = ("bias", "layer_norm")
@@ -89,8 +90,8 @@ def optimiser(model: Any, total_steps: int, options: OptimiserOptions | None = N
     depth = model.config.num_hidden_layers
     if options.frozen_layers > depth:
         raise InputError(f"frozen_layers is {options.frozen_layers}; the model has {depth} layers")
+    rates = learning_shares(model, options)
     paths = _paths(model)
-    rates = jax.tree.map(lambda path: _share(path, depth, options), paths)
     learns = jax.tree.map(lambda share: share > 0.0, rates)
     decays = jax.tree.map(lambda path: not any(part in path for part in NOT_DECAYED), paths)
     steps = [
@@ -113,6 +114,12 @@ def optimiser(model: Any, total_steps: int, options: OptimiserOptions | None = N
     return optax.chain(*steps)
 
 
+def learning_shares(model: Any, options: OptimiserOptions) -> Any:
+    """The model's tree with, for each parameter, by what its learning rate is multiplied: zero for what does not learn."""
+    depth = getattr(model.config, "num_hidden_layers", 0)
+    return jax.tree.map(lambda path: _share(path, depth, options), _paths(model))
+
+
 def learning_rate(total_steps: int, options: OptimiserOptions) -> Callable[[Any], Any]:
     """The learning rate of each step, counted from 0: zero at the first of a warm-up, as transformers' schedules have it."""
     warm_up = round(total_steps * options.warm_up)
@@ -130,9 +137,7 @@ def learning_rate(total_steps: int, options: OptimiserOptions) -> Callable[[Any]
 
 def _paths(model: Any) -> Any:
     """The model's tree with the path of each parameter in its place: `bert.encoder.layers.0.attention.query.kernel`."""
-    return jax.tree_util.tree_map_with_path(
-        lambda keys, _: jax.tree_util.keystr(keys, simple=True, separator=".").removesuffix(".value"), model
-    )
+    return jax.tree_util.tree_map_with_path(lambda keys, _: path_of(keys), model)
 
 
 def _share(path: str, depth: int, options: OptimiserOptions) -> float:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -30,28 +29,38 @@ class Rows:
         return len(self.input_ids)
 
 
-def batch_of(rows: Rows, numbers: Sequence[int], size: int, pad_token_id: int = 0, width: int | None = None) -> dict[str, Any]:
+def width_of(rows: Rows, numbers: Sequence[int]) -> int:
+    """How wide a batch of these rows is."""
+    longest = max(len(rows.input_ids[number]) for number in numbers)
+    return next((width for width in WIDTHS if width >= longest), longest)
+
+
+def batch_of(
+    rows: Rows, numbers: Sequence[int], size: int, *, pad_token_id: int = 0, share: slice = slice(None)
+) -> dict[str, np.ndarray]:
     """The rows of these numbers as one batch of `size` rows: `input_ids`, `attention_mask`, `token_type_ids`, `labels`.
 
-    Rows that are missing at the end are padding without a label, which no loss counts: every batch of a width is the same program.
+    Rows that are missing at the end are padding without a label, which no loss counts: every batch of a width is the same
+    program. Of the batch only the rows of `share` are made, as on one of several machines.
     """
-    longest = max(len(rows.input_ids[number]) for number in numbers)
-    if width is None:
-        width = next((each for each in WIDTHS if each >= longest), longest)
-    batch = {name: np.zeros((size, width), np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")}
+    width = width_of(rows, numbers)
+    own = list(range(size))[share]
+    batch = {name: np.zeros((len(own), width), np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")}
     batch["input_ids"][:] = pad_token_id
     first = rows.labels[numbers[0]]
     absent = np.nan if np.issubdtype(first.dtype, np.floating) else IGNORED
-    labels = np.full((size, width) if rows.per_token else (size, *first.shape), absent, first.dtype)
-    for place, number in enumerate(numbers):
-        ids = rows.input_ids[number]
+    labels = np.full((len(own), width) if rows.per_token else (len(own), *first.shape), absent, first.dtype)
+    for place, row in enumerate(own):
+        if row >= len(numbers):
+            # A row of padding alone would attend to nothing.
+            batch["attention_mask"][place, 0] = 1
+            continue
+        ids = rows.input_ids[numbers[row]]
         batch["input_ids"][place, : len(ids)] = ids
         batch["attention_mask"][place, : len(ids)] = 1
-        batch["token_type_ids"][place, : len(ids)] = rows.token_type_ids[number]
+        batch["token_type_ids"][place, : len(ids)] = rows.token_type_ids[numbers[row]]
         if rows.per_token:
-            labels[place, : len(ids)] = rows.labels[number]
+            labels[place, : len(ids)] = rows.labels[numbers[row]]
         else:
-            labels[place] = rows.labels[number]
-    # A row of padding alone would attend to nothing.
-    batch["attention_mask"][len(numbers) :, 0] = 1
+            labels[place] = rows.labels[numbers[row]]
     return batch | {"labels": labels}

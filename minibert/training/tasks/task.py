@@ -29,7 +29,7 @@ class Task(Protocol):
         ...
 
     def metrics(self, examples: Sequence[Any], logits: Sequence[np.ndarray]) -> dict[str, float]:
-        """What the logits are worth: of each row [num_labels], or [tokens, num_labels] without padding, in the order of `rows`."""
+        """What the logits are worth: of each row [num_labels], or [tokens, num_labels] without padding, as `rows` has them."""
         ...
 
     def predictions(self, examples: Sequence[Any], logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:

@@ -1,0 +1,247 @@
+"""The loop: steps, evaluations, checkpoints, and going on where an earlier run stopped, to the same bits.
+
+A step is a function of the state before it and of its number: the order of rows, dropout and the learning rate follow from seed
+and step. So a run that goes on from a checkpoint makes the steps that an uninterrupted run makes.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from minibert.errors import CheckpointError, InputError, TrainingError
+from minibert.training.checkpoints import TrainingCheckpoints, host_copy
+from minibert.training.failure import first_bad_tensor
+from minibert.training.layout import as_loaded, for_training
+from minibert.training.optimiser import learning_rate
+from minibert.training.options import TrainingOptions
+from minibert.training.order import Order
+from minibert.training.parallel import Placement, bytes_per_device, share_of
+from minibert.training.rows import Rows, batch_of
+from minibert.training.step import Measured, Objective, TrainingState, first_state, training_step
+
+Record = dict[str, Any]
+"""A line of metrics: `step`, `epoch`, and of training `loss`, `learning_rate`, `gradient_norm`, of an evaluation `evaluation`."""
+
+
+@dataclass
+class Progress:
+    """What a checkpoint remembers besides arrays."""
+
+    records: list[Record] = field(default_factory=list)
+    best_step: int = -1
+    best_score: float | None = None
+    evaluations_without_gain: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training."""
+
+    model: Any
+    """With the parameters of the best evaluation, or of the last step where nothing was evaluated."""
+    steps: int
+    """How many were made in all."""
+    total_steps: int
+    best_step: int
+    """After how many steps the parameters of `model` were reached."""
+    records: list[Record]
+    bytes_per_device: int
+    """Of parameters and optimiser, on one device."""
+
+
+def fit(
+    model: Any,
+    rows: Rows,
+    objective: Objective,
+    options: TrainingOptions,
+    *,
+    evaluate: Callable[[Any, Placement], Mapping[str, float]] | None = None,
+    best_by: str = "",
+    folder: Path | None = None,
+    report: Callable[[Record], None] | None = None,
+    pad_token_id: int = 0,
+) -> Trained:
+    """Train `model`, which stays as it was, on rows.
+
+    Args:
+        model: `BertWithHeads`, or another with heads of the objective's names.
+        rows: what is learned.
+        objective: what is minimised.
+        options: how long, in which portions, on which devices.
+        evaluate: the metrics of a model; called at the end of every epoch, or as `options` say.
+        best_by: by which of them the best parameters are chosen: more is better.
+        folder: where checkpoints are kept; a run that finds some there goes on from them. None for no checkpoints.
+        report: is called with every record as soon as it is there; those of an earlier run come first, once more.
+        pad_token_id: fills rows up.
+
+    Raises:
+        InputError: no rows, more frozen layers than there are, a batch that the devices do not divide.
+        TrainingError: the loss or a gradient is not finite: the message names the step and the tensor.
+        CheckpointError: a checkpoint cannot be written, or those that are there are all damaged.
+    """
+    if not len(rows):
+        raise InputError("there is nothing to train on; expected a row at least")
+    return _Run(model, rows, objective, options, evaluate, best_by, folder, report, pad_token_id).run()
+
+
+class _Run:
+    def __init__(
+        self,
+        model: Any,
+        rows: Rows,
+        objective: Objective,
+        options: TrainingOptions,
+        evaluate: Callable[[Any, Placement], Mapping[str, float]] | None,
+        best_by: str,
+        folder: Path | None,
+        report: Callable[[Record], None] | None,
+        pad_token_id: int,
+    ) -> None:
+        self.model, self.rows, self.objective, self.options = model, rows, objective, options
+        self.evaluate, self.best_by, self.report, self.pad_token_id = evaluate, best_by, report, pad_token_id
+        self.placement = Placement(options.devices)
+        self.placement.check_batch_size(options.batch_size, options.accumulation)
+        self.order = Order(len(rows), options.batch_size, options.seed)
+        self.total_steps = options.epochs * self.order.steps_per_epoch
+        self.evaluate_every = options.evaluate_every or self.order.steps_per_epoch
+        self.checkpoints = TrainingCheckpoints(folder / "states") if folder is not None else None
+        # One more than of states: the state before the newest may name the best before the last two.
+        self.best_checkpoints = TrainingCheckpoints(folder / "best", kept=3) if folder is not None else None
+        self.best_model: Any = None
+        self.progress = Progress()
+        self.unwritten: list[tuple[int, Measured]] = []
+        self.rates = learning_rate(self.total_steps, options.optimiser)
+
+    def run(self) -> Trained:
+        options = self.options
+        fast = for_training(self.model, rematerialise=options.rematerialise)
+        state = self.placement.place(first_state(fast, self.total_steps, options.optimiser))
+        make_step = training_step(
+            fast,
+            self.objective,
+            self.total_steps,
+            options.optimiser,
+            seed=options.seed,
+            accumulation=options.accumulation,
+            gathered=self.placement.gathered,
+        )
+        layout = (self.placement.shardings(state), self.placement.everywhere)
+        step_function = jax.jit(make_step, donate_argnums=0, out_shardings=layout)
+        state = self._restored(state)
+        step = int(state.step)
+        size = options.batch_size
+        while step < self.total_steps and not self._is_patience_over():
+            batch = batch_of(self.rows, self.order.batch(step), size, pad_token_id=self.pad_token_id, share=share_of(size))
+            state, measured = step_function(state, self.placement.place_batch(batch, size))
+            self.unwritten.append((step, measured))
+            step += 1
+            is_last = step == self.total_steps
+            evaluates = self.evaluate is not None and (step % self.evaluate_every == 0 or is_last)
+            keeps = self.checkpoints is not None and (evaluates or step % options.checkpoint_every == 0 or is_last)
+            if step % options.log_every == 0 or evaluates or keeps or is_last:
+                self._write_measured(state)
+            if evaluates:
+                self._evaluate(state, step)
+            if keeps:
+                self._keep(state, step)
+        # The best of a run that was stopped by patience has been kept already.
+        return Trained(
+            as_loaded(self._best(state), self.model),
+            step,
+            self.total_steps,
+            self.progress.best_step if self.progress.best_step >= 0 else step,
+            self.progress.records,
+            bytes_per_device((state.model, state.optimiser)),
+        )
+
+    def _is_patience_over(self) -> bool:
+        return self.options.patience is not None and self.progress.evaluations_without_gain >= self.options.patience
+
+    def _restored(self, state: TrainingState) -> TrainingState:
+        if self.checkpoints is None:
+            return state
+        assert self.best_checkpoints is not None
+        self.checkpoints.clean()
+        self.best_checkpoints.clean()
+        found = self.checkpoints.restore(state)
+        if found is None:
+            return state
+        try:
+            self.progress = Progress(**found.remembered)
+        except TypeError:
+            raise CheckpointError(f"{self.checkpoints.folder} holds checkpoints of another version; use --restart") from None
+        for record in self.progress.records:
+            self.report(record) if self.report is not None else None
+        return found.arrays
+
+    def _record(self, record: Record) -> None:
+        self.progress.records.append(record)
+        if self.report is not None:
+            self.report(record)
+
+    def _write_measured(self, state: TrainingState) -> None:
+        """The steps since the last time, as one record; TrainingError where one of them failed."""
+        failed_at = int(state.failed_at)
+        if failed_at >= 0:
+            self._fail(state, failed_at)
+        losses = [float(measured.loss) for _, measured in self.unwritten]
+        last, measured = self.unwritten[-1]
+        self.unwritten = []
+        self._record(
+            {
+                "step": last + 1,
+                "epoch": (last + 1) / self.order.steps_per_epoch,
+                "loss": float(np.mean(losses)),
+                "learning_rate": float(self.rates(last)),
+                "gradient_norm": float(measured.gradient_norm),
+            }
+        )
+
+    def _fail(self, state: TrainingState, step: int) -> None:
+        numbers = self.order.batch(step)
+        model = jax.tree.map(np.asarray, host_copy(state.model))
+        batch = batch_of(self.rows, numbers, self.options.batch_size, pad_token_id=self.pad_token_id)
+        what = first_bad_tensor(
+            model, self.objective, batch, seed=self.options.seed, step=step, accumulation=self.options.accumulation
+        )
+        raise TrainingError(
+            f"step {step + 1} failed: {what} is the first tensor that is not finite; its batch has the rows {numbers[:8]}"
+            f"{'…' if len(numbers) > 8 else ''}, counted from 0. A lower learning rate, a longer warm-up or shorter gradients "
+            "may help; the parameters before it are in the last checkpoint"
+        )
+
+    def _evaluate(self, state: TrainingState, step: int) -> None:
+        assert self.evaluate is not None
+        metrics = {name: float(value) for name, value in self.evaluate(state.model, self.placement).items()}
+        self._record({"step": step, "epoch": step / self.order.steps_per_epoch, "evaluation": metrics})
+        score = metrics.get(self.best_by)
+        if score is None or not np.isfinite(score):
+            warnings.warn(f"the evaluation after step {step} has no {self.best_by}, by which the best is chosen", stacklevel=2)
+            score = -np.inf
+        progress = self.progress
+        if progress.best_score is None or score > progress.best_score:
+            # Infinity is no JSON; the lowest finite number loses against every score.
+            progress.best_step, progress.best_score = step, max(float(score), -1e300)
+            progress.evaluations_without_gain = 0
+            if self.best_checkpoints is None:
+                self.best_model = jax.tree.map(lambda leaf: leaf.copy(), state.model)
+            else:
+                self.best_checkpoints.save(step, state.model, {})
+        else:
+            progress.evaluations_without_gain += 1
+
+    def _keep(self, state: TrainingState, step: int) -> None:
+        assert self.checkpoints is not None
+        self.checkpoints.save(step, state, vars(self.progress))
+
+    def _best(self, state: TrainingState) -> Any:
+        if self.progress.best_step in (-1, int(state.step)):
+            return host_copy(state.model)
+        if self.best_checkpoints is None:
+            return host_copy(self.best_model)
+        return host_copy(self.best_checkpoints.restore_only(self.progress.best_step, state.model))

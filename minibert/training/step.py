@@ -1,0 +1,150 @@
+"""One step of training as one compiled program: gradients, perhaps of a batch in parts, and what the optimiser makes of them.
+
+A step that would bring a number that is not finite into the model changes nothing, and neither does any step after it: the state
+says at which step it happened, and everything that led to it is still there to be looked at.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jaxtyping import Float, Int
+
+from minibert.training.losses import Loss, mean_of
+from minibert.training.optimiser import OptimiserOptions, learning_shares, optimiser
+
+Batch = Mapping[str, Any]
+"""`input_ids`, `attention_mask`, `token_type_ids` [rows, tokens] (of multiple choice [rows, choices, tokens]) and `labels`: an
+array, or one for each head by its name."""
+
+
+class TrainingState(NamedTuple):
+    """All that a step changes."""
+
+    model: Any
+    optimiser: Any
+    step: Int[Array, ""]
+    """How many steps were made; also what the next one's dropout is drawn from."""
+    failed_at: Int[Array, ""]
+    """The step, counted from 0, whose loss or gradient was not finite; −1 while there was none."""
+
+
+class Measured(NamedTuple):
+    """What a step tells."""
+
+    loss: Float[Array, ""]
+    gradient_norm: Float[Array, ""]
+    """Of all parameters that learn, before it was shortened."""
+
+
+class Objective(NamedTuple):
+    """What is minimised: the sum of the losses of the model's heads."""
+
+    losses: Mapping[str, Loss]
+    """By the heads' names."""
+    class_weights: Mapping[str, Array] = {}
+    """By the heads' names, where labels count unequally."""
+
+    def labels(self, batch: Batch) -> Mapping[str, Array]:
+        """Each head's labels."""
+        labels = batch["labels"]
+        return labels if isinstance(labels, Mapping) else {next(iter(self.losses)): labels}
+
+    def weights(self, batch: Batch) -> dict[str, Array]:
+        """By what each head's sums are divided."""
+        tokens = batch["input_ids"].shape[-1]
+        return {
+            name: self.losses[name].weights(labels, tokens, self.class_weights.get(name))
+            for name, labels in self.labels(batch).items()
+        }
+
+    def loss(self, model: Any, batch: Batch, weights: Mapping[str, Array], dropout_key: Array | None) -> Float[Array, ""]:
+        """The share of this batch, or part of one, in the loss of all that `weights` counts."""
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        logits = model(*(batch[name] for name in names), dropout_key=dropout_key).logits_by_head
+        return sum(
+            (
+                mean_of(self.losses[name].sums(logits[name], labels, self.class_weights.get(name)), weights[name])
+                for name, labels in self.labels(batch).items()
+            ),
+            start=jnp.zeros((), jnp.float32),
+        )
+
+
+def first_state(model: Any, total_steps: int, options: OptimiserOptions) -> TrainingState:
+    """Before the first step. Raises InputError as `optimiser` does."""
+    transform = optimiser(model, total_steps, options)
+    return TrainingState(model, transform.init(model), jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+
+
+def training_step(
+    model: Any,
+    objective: Objective,
+    total_steps: int,
+    options: OptimiserOptions,
+    *,
+    seed: int = 0,
+    accumulation: int = 1,
+    gathered: Callable[[Any], Any] = lambda model: model,
+) -> Callable[[TrainingState, Batch], tuple[TrainingState, Measured]]:
+    """The function of a step, to be compiled: `jax.jit(training_step(…), donate_argnums=0)`.
+
+    Args:
+        model: whose parameters' paths say what learns; its values are not kept.
+        objective: what is minimised.
+        total_steps, options: as of `optimiser`, which raises InputError.
+        seed: of dropout's random numbers.
+        accumulation: into so many parts a batch is divided, one after the other, to save memory; its rows are a multiple. The
+            gradient is that of the whole batch, whatever labels the parts hold.
+        gathered: what brings a model whose parameters lie in pieces together, where one device is to compute with all of it.
+    """
+    transform = optimiser(model, total_steps, options)
+    shares = learning_shares(model, options)
+
+    def step(state: TrainingState, batch: Batch) -> tuple[TrainingState, Measured]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        weights = objective.weights(batch)
+
+        def loss_of(model: Any, rows: Batch, key: Array) -> Float[Array, ""]:
+            return objective.loss(gathered(model), rows, weights, key)
+
+        if accumulation == 1:
+            loss, gradients = jax.value_and_grad(loss_of)(state.model, batch, key)
+        else:
+            loss, gradients = _accumulated(loss_of, state.model, batch, key, accumulation)
+        # Without what is frozen, whose gradients the compiler then never computes.
+        learning = [
+            gradient for gradient, share in zip(jax.tree.leaves(gradients), jax.tree.leaves(shares), strict=True) if share > 0.0
+        ]
+        norm = optax.global_norm(learning)
+        is_sound = jnp.isfinite(loss) & jnp.isfinite(norm) & (state.failed_at < 0)
+        updates, optimiser_state = transform.update(gradients, state.optimiser, state.model)
+        changed = (optax.apply_updates(state.model, updates), optimiser_state)
+        new_model, new_optimiser = jax.tree.map(
+            lambda new, old: jnp.where(is_sound, new, old), changed, (state.model, state.optimiser)
+        )
+        failed_at = jnp.where(is_sound | (state.failed_at >= 0), state.failed_at, state.step)
+        return TrainingState(new_model, new_optimiser, state.step + 1, failed_at), Measured(loss, norm)
+
+    return step
+
+
+def _accumulated(
+    loss_of: Callable[[Any, Batch, Array], Array], model: Any, batch: Batch, key: Array, parts: int
+) -> tuple[Float[Array, ""], Any]:
+    """Loss and gradients of a batch, summed over parts of it."""
+
+    def divided(array: Array) -> Array:
+        # Every part takes rows from everywhere, so that it is spread over devices as the whole batch is.
+        return array.reshape(array.shape[0] // parts, parts, *array.shape[1:]).swapaxes(0, 1)
+
+    def add(total: Any, part: tuple[Batch, Array]) -> tuple[Any, None]:
+        rows, part_key = part
+        return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_of)(model, rows, part_key)), None
+
+    zeros = (jnp.zeros((), jnp.float32), jax.tree.map(jnp.zeros_like, model))
+    total, _ = jax.lax.scan(add, zeros, (jax.tree.map(divided, dict(batch)), jax.random.split(key, parts)))
+    return total

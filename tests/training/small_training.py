@@ -1,0 +1,59 @@
+"""A model, rows and a task that are learned in a second."""
+
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from minibert import Bert, BertConfig, BertWithHeads
+from minibert.model.heads import new_head
+from minibert.training import LOSSES, OptimiserOptions
+from minibert.training.inference import logits_of
+from minibert.training.options import TrainingOptions
+from minibert.training.parallel import Placement
+from minibert.training.rows import Rows
+from minibert.training.step import Objective
+
+CONFIG = BertConfig(
+    vocab_size=40,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=32,
+    max_position_embeddings=16,
+    initializer_range=0.1,
+)
+OBJECTIVE = Objective({"sequence_classification": LOSSES["sequence_classification"]})
+
+
+def small_model(**overrides: Any) -> BertWithHeads:
+    config = BertConfig(**{**vars(CONFIG), **overrides})
+    head = new_head("sequence_classification", config, 2, 0.1, rngs=nnx.Rngs(1))
+    return BertWithHeads(Bert(config, rngs=nnx.Rngs(0)), {"sequence_classification": head})
+
+
+def small_rows(count: int = 50, seed: int = 0) -> Rows:
+    """Of 3 to 12 tokens: whether token 7 is among them."""
+    random = np.random.default_rng(seed)
+    ids, labels = [], []
+    for number in range(count):
+        row = random.integers(8, 40, random.integers(3, 13)).astype(np.int32)
+        label = number % 2
+        if label:
+            row[random.integers(1, len(row))] = 7
+        ids.append(row)
+        labels.append(np.array(label, np.int32))
+    return Rows(ids, [np.zeros_like(row) for row in ids], labels)
+
+
+def small_options(**options: Any) -> TrainingOptions:
+    of_optimiser = OptimiserOptions(learning_rate=options.pop("learning_rate", 3e-3))
+    return TrainingOptions(**{"epochs": 2, "batch_size": 8, "log_every": 1, "optimiser": of_optimiser} | options)
+
+
+def accuracy_on(rows: Rows) -> Any:
+    def evaluate(model: Any, placement: Placement) -> dict[str, float]:
+        logits = logits_of(model, rows, placement=placement)
+        return {"accuracy": float(np.mean([row.argmax() == label for row, label in zip(logits, rows.labels, strict=True)]))}
+
+    return evaluate
