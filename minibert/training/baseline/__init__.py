@@ -12,19 +12,23 @@ better by is what context buys.
 from minibert.training.baseline.lstm import LstmEncoder
 from minibert.training.baseline.lstm_config import HEADS_OF_LSTM, LstmConfig
 from minibert.training.baseline.lstm_with_heads import LstmWithHeads, lstm_with_head
+from minibert.training.baseline.saving import Baseline, load_baseline, save_baseline
 from minibert.training.baseline.word_vectors import WordVectors, input_embeddings, read_word_vectors
 from minibert.training.baseline.words import out_of_vocabulary, table_for, word_tokenizer, words_of
 
 __all__ = [
     "HEADS_OF_LSTM",
+    "Baseline",
     "LstmConfig",
     "LstmEncoder",
     "LstmWithHeads",
     "WordVectors",
     "input_embeddings",
+    "load_baseline",
     "lstm_with_head",
     "out_of_vocabulary",
     "read_word_vectors",
+    "save_baseline",
     "table_for",
     "word_tokenizer",
     "words_of",
