@@ -2,9 +2,6 @@
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +18,11 @@ from minibert.checkpoints.formats.stored_tensor import STORED_DTYPES
 from minibert.checkpoints.formats.tensor_bundle import write_tensor_bundle
 from minibert.checkpoints.formats.tensor_sources import TensorSource
 from minibert.checkpoints.names import HEAD_PARAMETERS, HF_BUFFERS, SECOND_COPIES, WORD_TABLE, table_for
+from minibert.checkpoints.new_folder import new_folder
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.tensors import FLAX_FILE, StoredTensors
 from minibert.config import DTYPES, BertConfig
-from minibert.errors import CheckpointError, ConfigError, InputError, MinibertError, TokenizerError
+from minibert.errors import CheckpointError, ConfigError, InputError, TokenizerError
 from minibert.model import Bert, BertWithHeads
 from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object, read_regular_file
 from minibert.tokenizer import Tokenizer
@@ -301,22 +299,8 @@ def _new_folder(folder: str | Path, to: str, dtype: str | None, max_shard_bytes:
         raise InputError(f"dtype is {dtype!r}; expected one of {', '.join(DTYPES)}")
     if type(max_shard_bytes) is not int or max_shard_bytes < 1:
         raise InputError(f"max_shard_bytes is {max_shard_bytes!r}; expected a whole number of bytes from 1 up")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise CheckpointError(f"{target} is there already and is no empty folder; give a new one")
-    work = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    with new_folder(target) as work:
         yield work
-        work.chmod(0o755)
-        os.replace(work, target)
-    except MinibertError:
-        raise
-    except OSError as problem:
-        raise CheckpointError(f"{target} cannot be written: {problem.strerror or problem}; nothing of it is there") from None
-    finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
 
 
 def _files_in(folder: Path) -> list[Path]:

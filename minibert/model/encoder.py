@@ -1,6 +1,6 @@
 """The stack of Transformer layers: L times self-attention, then feed-forward (BERT paper, section 3)."""
 
-from functools import partial
+from collections.abc import Callable
 
 import jax
 from flax import nnx
@@ -70,6 +70,8 @@ class Encoder(nnx.Module):
         return outputs
 
 
-@partial(nnx.remat, graph=False)
-def _rematerialised(layer: Layer, hidden: Array, bias: Array, dropout_key: Array | None) -> Array:
+def _one(layer: Layer, hidden: Array, bias: Array, dropout_key: Array | None) -> Array:
     return layer(hidden, bias, dropout_key=dropout_key)
+
+
+_rematerialised: Callable[[Layer, Array, Array, Array | None], Array] = nnx.remat(_one, graph=False)

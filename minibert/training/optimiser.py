@@ -116,8 +116,10 @@ def optimiser(model: Any, total_steps: int, options: OptimiserOptions | None = N
 
 def learning_shares(model: Any, options: OptimiserOptions) -> Any:
     """The model's tree with, for each parameter, by what its learning rate is multiplied: zero for what does not learn."""
-    depth = getattr(model.config, "num_hidden_layers", 0)
-    return jax.tree.map(lambda path: _share(path, depth, options), _paths(model))
+    depth = model.config.num_hidden_layers
+    # A baseline names what of it never learns.
+    frozen = getattr(model, "frozen", ())
+    return jax.tree.map(lambda path: 0.0 if path in frozen else _share(path, depth, options), _paths(model))
 
 
 def learning_rate(total_steps: int, options: OptimiserOptions) -> Callable[[Any], Any]:
@@ -144,7 +146,7 @@ def _share(path: str, depth: int, options: OptimiserOptions) -> float:
     """By what a parameter's learning rate is multiplied; zero for what does not learn."""
     layer = _LAYER.search(path)
     # 0 for the embeddings, 1 for the first layer, and above the last one pooler and heads.
-    height = int(layer[1]) + 1 if layer else 0 if "bert.embeddings" in path else depth + 1
-    if (options.freeze_encoder and path.startswith("bert.")) or (options.frozen_layers and height <= options.frozen_layers):
+    height = int(layer[1]) + 1 if layer else 0 if ".embeddings." in path else depth + 1
+    if (options.freeze_encoder and not path.startswith("heads.")) or (options.frozen_layers and height <= options.frozen_layers):
         return 0.0
     return float(options.layer_decay ** (depth + 1 - height))

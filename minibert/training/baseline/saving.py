@@ -1,11 +1,7 @@
 """A baseline as a folder: `baseline.json`, `model.safetensors` and the tokenizer's files; whole or not at all."""
 
-import contextlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +14,7 @@ from minibert.checkpoints.formats.copying import copied
 from minibert.checkpoints.formats.safetensors_file import SINGLE_FILE, open_safetensors
 from minibert.checkpoints.formats.safetensors_writer import write_safetensors
 from minibert.checkpoints.formats.stored_tensor import StoredTensor
+from minibert.checkpoints.new_folder import new_folder
 from minibert.errors import CheckpointError, InputError, MinibertError, named, shown
 from minibert.printable import listed
 from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object
@@ -62,7 +59,7 @@ def save_baseline(model: LstmWithHeads, tokenizer: Tokenizer, folder: str | Path
     _check_tokenizer(tokenizer, config, "the tokenizer", InputError)
     tensors = {path: np.asarray(variable.get_value()) for path, variable in parameters_of(model).items()}
     values = {"version": VERSION, "lstm": config.to_json(), "labels": list(labels)}
-    with _new_folder(Path(folder)) as work:
+    with new_folder(Path(folder)) as work:
         write_safetensors(work / SINGLE_FILE, tensors, {"format": "minibert-baseline"})
         (work / BASELINE_FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         tokenizer.save(work)
@@ -135,23 +132,3 @@ def _check_tensors(tensors: dict[str, Any], shapes: dict[str, tuple[int, ...]], 
             raise CheckpointError(
                 f"{file}: {name} is {tensor.dtype.name} {list(tensor.shape)}; {BASELINE_FILE} calls for float32 {list(shape)}"
             )
-
-
-@contextlib.contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `target` when the block ends without an error."""
-    work = None
-    try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise CheckpointError(f"{target} is there already and is no empty folder; give a new one")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-        yield work
-        work.chmod(0o755)
-        os.replace(work, target)
-    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
-        reason = getattr(problem, "strerror", None) or problem
-        raise CheckpointError(f"{target} cannot be written: {reason}; nothing of it is there") from None
-    finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
