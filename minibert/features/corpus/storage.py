@@ -1,4 +1,4 @@
-"""What reaches the disk, and in which order: appending, syncing, replacing, and a lock that dies with its holder.
+"""What reaches the disk, and in which order: appending, syncing, replacing.
 
 Everything that a resume builds on goes through here: bytes count once `sync` returned, a name counts once `sync_folder`
 returned for its folder. Errors are the system's own OSError; the callers know what to make of them.
@@ -12,13 +12,6 @@ from pathlib import Path
 
 from minibert.atomic_write import sync_folder
 
-try:
-    import fcntl
-except ImportError:  # Windows, which has no such lock: there two writers are not told apart.
-    fcntl = None  # type: ignore[assignment]
-
-LOCK_FILE = "lock"
-LOCK_ATTEMPTS = 100
 NEW = ".new"
 """What the name of a file ends in until it is whole."""
 
@@ -126,47 +119,3 @@ def remove_folder(folder: Path, last: tuple[str, ...] = ()) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(folder / name)
     os.rmdir(folder)
-
-
-class LockedError(Exception):
-    """Somebody else holds the lock; `holder` is the number of that process, or 0 where it is not known."""
-
-    def __init__(self, holder: int) -> None:
-        super().__init__(holder)
-        self.holder = holder
-
-
-def lock_folder(folder: Path) -> int:
-    """Make the folder where it is absent and take its lock, which the system takes back when this process ends.
-
-    Returns the descriptor that holds it, to be closed at the end. Raises LockedError where another process has it.
-    """
-    for attempt in range(LOCK_ATTEMPTS):
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(folder)
-        try:
-            descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:
-            # Another process has just finished and removed the folder; or it is a link to nowhere.
-            if attempt + 1 == LOCK_ATTEMPTS:
-                raise
-            continue
-        if fcntl is None:
-            return descriptor
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20)
-            os.close(descriptor)
-            raise LockedError(int(holder) if holder.isdigit() else 0) from None
-        except OSError:
-            return descriptor  # some network disks have no locks
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK_FILE)):
-                # For the message to others; a full disk need not keep us from going on.
-                with contextlib.suppress(OSError):
-                    os.ftruncate(descriptor, 0)
-                    os.write(descriptor, str(os.getpid()).encode())
-                return descriptor
-        os.close(descriptor)  # the lock of a folder that was removed meanwhile
-    raise LockedError(0)

@@ -23,6 +23,7 @@ from typing import Any
 from minibert.checkpoints.integrity import sha256_of
 from minibert.errors import InputError
 from minibert.features.corpus import storage
+from minibert.folder_lock import LOCK_FILE, LockedError, lock_folder
 from minibert.strict_json import parse_json_object
 
 CHUNKS = "chunks.jsonl"
@@ -65,8 +66,8 @@ class Work:
         self.output, self.starts = output, dict(starts)
         self.folder = work_folder(output)
         try:
-            self._lock = storage.lock_folder(self.folder)
-        except storage.LockedError as problem:
+            self._lock = lock_folder(self.folder)
+        except LockedError as problem:
             who = f"process {problem.holder}" if problem.holder else "another process"
             raise InputError(f"{output} is being written by {who}; wait for it, or choose another --output") from None
         self.progress: Progress | None = None
@@ -77,7 +78,7 @@ class Work:
             if not (self.folder / PROGRESS).exists():
                 # What is left after an error here counts for nothing, and the next job clears it away.
                 with contextlib.suppress(OSError):
-                    storage.remove_folder(self.folder, last=(storage.LOCK_FILE,))
+                    storage.remove_folder(self.folder, last=(LOCK_FILE,))
         finally:
             os.close(self._lock)
 
@@ -85,7 +86,7 @@ class Work:
         """Begin anew: nothing of what is there counts any more."""
         self._forget()
         for name in os.listdir(self.folder):
-            if name != storage.LOCK_FILE:
+            if name != LOCK_FILE:
                 os.unlink(self.folder / name)
         storage.sync_folder(self.folder)
         storage.sync_folder(self.folder.parent)

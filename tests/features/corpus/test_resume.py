@@ -185,7 +185,7 @@ def test_a_list_is_resumed(job, tmp_path: Path):
 
 
 def test_a_second_writer_is_refused_and_the_lock_dies_with_its_holder(job, interrupted: Path):
-    code = "import sys, time; from pathlib import Path; from minibert.features.corpus.storage import lock_folder\n"
+    code = "import sys, time; from pathlib import Path; from minibert.folder_lock import lock_folder\n"
     code += f"lock_folder(Path({str(work_of(interrupted))!r})); print('locked', flush=True); time.sleep(600)"
     holder = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": ":".join(sys.path)}
