@@ -21,7 +21,7 @@ MOST_LABELS = 1_000_000
 
 
 def load_with_head(
-    name_or_path: str | Path, head: str, *, num_labels: int | None = None, seed: int = 0, **overrides: Any
+    name_or_path: str | Path, head: str, *, num_labels: int | None = None, seed: int = 0, new_head: bool = False, dropout_prob: float | None = None, **overrides: Any
 ) -> BertWithHeads:
     """The encoder in a checkpoint with the heads of a task, as `minibert.load(name_or_path, head=head)` gives it.
 
@@ -30,6 +30,8 @@ def load_with_head(
         head: one of `minibert.model.heads.HEADS`.
         num_labels: of `sequence_classification` and `token_classification`; as many as the checkpoint has if absent.
         seed: of the random numbers of what the checkpoint lacks: a NewHeadWarning names it.
+        new_head: begin with a new head even where the checkpoint has one.
+        dropout_prob: of the head; the checkpoint's own `classifier_dropout`, or else that of hidden states, if None.
 
     Raises InputError for another head, and for labels that are not given anywhere; CheckpointError as `minibert.load` does, and
     for a head of which a part is missing or has another shape.
@@ -43,18 +45,18 @@ def load_with_head(
     config, stored = blueprint.config, blueprint.stored.canonical
     said = _said_of_heads(folder_of(path))
     labels = _number_of_labels(head, num_labels, stored, said, path)
-    dropout_prob = said.get("classifier_dropout")
+    dropout_prob = said.get("classifier_dropout") if dropout_prob is None else dropout_prob
     dropout_prob = config.hidden_dropout_prob if dropout_prob is None else dropout_prob
     if type(dropout_prob) not in (int, float) or not 0.0 <= dropout_prob <= 1.0:
         raise CheckpointError(f"{path}: classifier_dropout is {shown(dropout_prob)}; expected a number from 0 to 1")
 
-    found = {name: _rows_found(name, stored, path) for name in HEADS[head]}
+    found = {name: {} if new_head else _rows_found(name, stored, path) for name in HEADS[head]}
     heads = {
         name: new_head(name, config, labels, dropout_prob, rngs=None if rows else nnx.Rngs(seed)) for name, rows in found.items()
     }
     needs_pooler = any(getattr(each, "needs_pooler", False) for each in heads.values())
     bert = Bert(config, rngs=None, add_pooling_layer=needs_pooler)
-    new = [f"the head {name}" for name, rows in found.items() if not rows]
+    new = [f"the head {name}" for name, rows in found.items() if not rows and not new_head]
     if needs_pooler and not blueprint.add_pooling_layer:
         bert.pooler = Pooler(config, rngs=nnx.Rngs(seed))
         new.insert(0, "the pooler")
@@ -83,7 +85,7 @@ def _fill(model: BertWithHeads, blueprint: Blueprint, found: dict[str, dict[str,
             if tuple(shape) != tuple(expected):
                 raise CheckpointError(
                     f"{canonical.tensor.path}: {canonical.name} is, in our layout, {list(shape)}; this head calls for "
-                    f"{list(expected)}: leave num_labels out to take the checkpoint's"
+                    f"{list(expected)}: leave num_labels out to take the checkpoint's, or begin with new_head=True"
                 )
             wanted[ours] = (row, canonical.tensor)
     fill(model, wanted, blueprint.config)

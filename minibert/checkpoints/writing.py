@@ -59,6 +59,7 @@ def save(
     folder: str | Path,
     *,
     labels: Sequence[str] | None = None,
+    problem_type: str | None = None,
     to: str = "safetensors",
     dtype: str | None = None,
     max_shard_bytes: int = SHARD_BYTES,
@@ -68,6 +69,8 @@ def save(
     Args:
         model, tokenizer: what to save; of heads those of `minibert.model.heads`.
         labels: the names of a classifier's labels, in their order; LABEL_0 and so on if not given.
+        problem_type: what the labels of texts are, in transformers' words: `regression`, `single_label_classification` or
+            `multi_label_classification`.
         folder: absent or empty; it is there whole or not at all.
         to: `safetensors` (transformers' `from_pretrained`), `tensorflow` (Google's checkpoint) or `flax` (transformers' former
             Flax models).
@@ -89,7 +92,7 @@ def save(
             raise InputError(f"the head {head!r} has no place in a checkpoint; expected {', '.join(HEAD_PARAMETERS)}")
         rows += HEAD_PARAMETERS[head]
     sources = {row.hf: _Stored(_Parameter(variables[row.ours]), is_transposed=False) for row in rows}
-    known = _label_names(labels, sources)
+    known = _label_names(labels, sources) | ({} if problem_type is None else {"problem_type": problem_type})
     with _new_folder(folder, to, dtype, max_shard_bytes) as work:
         _write_tensors(work, sources, to, dtype, max_shard_bytes, has_heads=bool(heads))
         _write_config(work, model.config, known, to, dtype or model.config.param_dtype, [_architecture_of(heads)])

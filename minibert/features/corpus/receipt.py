@@ -32,6 +32,7 @@ from minibert.features.corpus.work import receipt_path
 from minibert.features.layers import Layers
 from minibert.printable import listed, printable
 from minibert.strict_json import parse_json_object, read_json_object
+from minibert.tokenizer import Tokenizer
 
 FORMAT = "minibert receipt 1"
 LARGEST_RECEIPT = 1 << 24
@@ -43,18 +44,26 @@ OF_TRAINING = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializ
 
 def model_facts(name_or_path: str | Path, features: Any) -> dict[str, Any]:
     """What tells this model and the way it is computed from others, as JSON. Raises CheckpointError where its files are gone."""
-    settings = dataclasses.asdict(features.tokenizer.settings)
-    tokenizer = json.dumps([list(features.tokenizer.vocabulary.tokens), settings], sort_keys=True)
     return {
         "model": printable(str(name_or_path)),
         "weights_sha256": weights_digest(resolve(name_or_path)),
-        "tokenizer_sha256": hashlib.sha256(tokenizer.encode("utf-8", "surrogatepass")).hexdigest(),
+        "tokenizer_sha256": tokenizer_digest(features.tokenizer),
         "config": dataclasses.asdict(features.model.config),
         "max_length": features.max_length,
         "device": features.device,
-        "versions": {name: _version(name) for name in ("minibert", "jax", "flax", "numpy")}
-        | {"python": platform.python_version()},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of everything that may change a bit of a result."""
+    return {name: _version(name) for name in ("minibert", "jax", "flax", "numpy")} | {"python": platform.python_version()}
+
+
+def tokenizer_digest(tokenizer: Tokenizer) -> str:
+    """The sha256 of a tokenizer's vocabulary and settings."""
+    values = [list(tokenizer.vocabulary.tokens), dataclasses.asdict(tokenizer.settings)]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def weights_digest(path: Path) -> str:

@@ -1,0 +1,135 @@
+"""What is trained: BERT with the head of a task, or the baseline, and its tokenizer."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from minibert.checkpoints.heads import load_with_head
+from minibert.checkpoints.loading import load
+from minibert.checkpoints.registry import folder_of, resolve
+from minibert.checkpoints.writing import save
+from minibert.model import BertWithHeads
+from minibert.tokenizer import Tokenizer
+from minibert.training.baseline import (
+    LstmConfig,
+    input_embeddings,
+    lstm_with_head,
+    out_of_vocabulary,
+    read_word_vectors,
+    save_baseline,
+    table_for,
+    word_tokenizer,
+    words_of,
+)
+from minibert.training.finetuning.options import FinetuneOptions
+from minibert.training.losses import IGNORED, LOSSES
+from minibert.training.rows import Rows
+from minibert.training.step import Objective
+from minibert.training.tasks import TASKS, DescribedTask
+
+PROBLEM_TYPES = {
+    "classify": "single_label_classification",
+    "pair": "single_label_classification",
+    "regress": "regression",
+    "multilabel": "multi_label_classification",
+}
+"""transformers' words for what the labels of `BertForSequenceClassification` are."""
+
+
+class Words(NamedTuple):
+    """What a baseline's vectors are of."""
+
+    tokenizer: Tokenizer
+    table: np.ndarray
+    unknown: float
+    """The share of the words to train on that have no vector, from 0 to 1."""
+
+
+def tokenizer_of(model: str) -> Tokenizer:
+    """The tokenizer of a checkpoint. Raises CheckpointError and TokenizerError."""
+    return Tokenizer.from_folder(folder_of(resolve(model)))
+
+
+def words_for(options: FinetuneOptions, texts: Sequence[str], others: Sequence[str]) -> Words:
+    """The vectors of a baseline, for texts to train on and others to evaluate with. Raises InputError for a broken file."""
+    if options.vectors is None:
+        tokenizer = tokenizer_of(options.model)
+        vectors = input_embeddings(load(options.model), tokenizer)
+    else:
+        vectors = read_word_vectors(options.vectors, words_of([*texts, *others]))
+        tokenizer = word_tokenizer(vectors)
+    return Words(tokenizer, table_for(tokenizer, vectors, options.training.seed), out_of_vocabulary(tokenizer, texts))
+
+
+def task_of(
+    options: FinetuneOptions, tokenizer: Tokenizer, labels: tuple[str, ...], examples: Sequence[Any]
+) -> DescribedTask:
+    """The task with its labels. Raises InputError for settings that it does not have."""
+    settings = dict(options.task_settings)
+    if options.task == "regress":
+        settings.setdefault("takes_pairs", examples[0].text_pair is not None)
+    if options.task == "multilabel":
+        settings.setdefault("takes_pairs", examples[0].text_pair is not None)
+    if options.task == "qa" and all(example.answers for example in examples):
+        # Who never saw a question without an answer cannot say that there is none.
+        settings.setdefault("null_threshold", None)
+    longest = tokenizer.model_max_length
+    kind: Any = TASKS[options.task]
+    default = next(field.default for field in dataclasses.fields(kind) if field.name == "max_length")
+    if "max_length" not in settings and longest is not None:
+        settings["max_length"] = min(default, longest)
+    task: DescribedTask = kind(tokenizer, labels, **settings)
+    return task
+
+
+def new_model(options: FinetuneOptions, task: DescribedTask, words: Words | None) -> Any:
+    """What training begins with. Raises CheckpointError as `minibert.load`; a NewHeadWarning says what begins as random numbers."""
+    if words is not None:
+        vocab_size, word_width = words.table.shape
+        config = LstmConfig(
+            vocab_size,
+            word_width,
+            hidden_size=options.lstm_size,
+            trains_vectors=options.trains_vectors,
+            head=task.head,
+            num_labels=task.num_labels or 2,
+            **({} if options.dropout is None else {"dropout": options.dropout}),
+        )
+        return lstm_with_head(config, words.table, rngs=nnx.Rngs(options.training.seed))
+    overrides: dict[str, Any] = {"dtype": options.dtype, "param_dtype": "float32"}
+    if options.dropout is not None:
+        overrides |= {"hidden_dropout_prob": options.dropout, "attention_probs_dropout_prob": options.dropout}
+    return load_with_head(
+        options.model,
+        task.head,
+        num_labels=task.num_labels,
+        seed=options.training.seed,
+        new_head=options.new_head,
+        dropout_prob=options.dropout,
+        **overrides,
+    )
+
+
+def objective_of(options: FinetuneOptions, task: DescribedTask, rows: Rows) -> Objective:
+    """What is minimised, with the weights of the classes where they are to be balanced."""
+    losses = {task.head: LOSSES[task.loss]}
+    if not options.balanced:
+        return Objective(losses)
+    labels = np.concatenate([np.ravel(label) for label in rows.labels])
+    counts = np.bincount(labels[labels != IGNORED], minlength=len(task.labels))
+    # A class that does not occur, the I- of a rare entity for one, weighs nothing that could be seen.
+    weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return Objective(losses, {task.head: jnp.asarray(weights, jnp.float32)})
+
+
+def save_trained(model: Any, task: DescribedTask, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the model into a new folder: of BERT one that transformers opens, labels included."""
+    if not isinstance(model, BertWithHeads):
+        save_baseline(model, tokenizer, folder, task.labels)
+        return
+    save(model, tokenizer, folder, labels=task.labels or None, problem_type=PROBLEM_TYPES.get(task.name))
