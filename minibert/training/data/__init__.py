@@ -1,1 +1,18 @@
 """Files that people have for BERT's tasks, read into examples; what is wrong in them is named by file and line."""
+
+from minibert.training.data.columns import GLUE, Columns
+from minibert.training.data.data_warning import DataWarning
+from minibert.training.data.examples import Answer, Label, Question, TaggedSentence, TextExample
+from minibert.training.data.tables import read_texts
+
+__all__ = [
+    "GLUE",
+    "Answer",
+    "Columns",
+    "DataWarning",
+    "Label",
+    "Question",
+    "TaggedSentence",
+    "TextExample",
+    "read_texts",
+]
