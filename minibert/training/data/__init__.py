@@ -4,6 +4,7 @@ from minibert.training.data.columns import GLUE, Columns
 from minibert.training.data.data_warning import DataWarning
 from minibert.training.data.examples import Answer, Label, Question, TaggedSentence, TextExample
 from minibert.training.data.tables import read_texts
+from minibert.training.data.tagged import read_tagged
 
 __all__ = [
     "GLUE",
@@ -14,5 +15,6 @@ __all__ = [
     "Question",
     "TaggedSentence",
     "TextExample",
+    "read_tagged",
     "read_texts",
 ]
