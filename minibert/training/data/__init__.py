@@ -3,6 +3,7 @@
 from minibert.training.data.columns import GLUE, Columns
 from minibert.training.data.data_warning import DataWarning
 from minibert.training.data.examples import Answer, Label, Question, TaggedSentence, TextExample
+from minibert.training.data.squad import read_questions
 from minibert.training.data.tables import read_texts
 from minibert.training.data.tagged import read_tagged
 
@@ -15,6 +16,7 @@ __all__ = [
     "Question",
     "TaggedSentence",
     "TextExample",
+    "read_questions",
     "read_tagged",
     "read_texts",
 ]
