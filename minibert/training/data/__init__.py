@@ -1,5 +1,6 @@
 """Files that people have for BERT's tasks, read into examples; what is wrong in them is named by file and line."""
 
+from minibert.training.data.checking import check_examples, check_known, check_training, labels_of
 from minibert.training.data.columns import GLUE, Columns
 from minibert.training.data.data_warning import DataWarning
 from minibert.training.data.examples import Answer, Label, Question, TaggedSentence, TextExample
@@ -16,6 +17,10 @@ __all__ = [
     "Question",
     "TaggedSentence",
     "TextExample",
+    "check_examples",
+    "check_known",
+    "check_training",
+    "labels_of",
     "read_questions",
     "read_tagged",
     "read_texts",
