@@ -115,6 +115,10 @@ def test_every_piece_of_a_context_is_an_answer_and_moved_by_one_it_is_told_where
             "the context has no character at answer_start -1, not the answer 'Ben', which is at 8",
         ),
         (
+            {"text": ".", "answer_start": -1},
+            "the context has no character at answer_start -1, not the answer '.', which is at 11",
+        ),
+        (
             {"text": "ann", "answer_start": 0},
             "the context has 'Ann' at answer_start 0, not the answer 'ann', which it does not have",
         ),

@@ -222,7 +222,7 @@ def test_other_values_of_json_are_refused_by_line(value, kind, said, tmp_path: P
     assert said in message
 
 
-@pytest.mark.parametrize("field", ["nan", "inf", "-Infinity", "", "many", "1_000", "1e39", "0x10", "1,5", "２", "1 2"])
+@pytest.mark.parametrize("field", ["nan", "inf", "-Infinity", "", "many", "1_000", "1e39", "-1e39", "0x10", "1,5", "２", "1 2"])
 def test_fields_that_are_no_finite_number_are_refused_by_line(field, tmp_path: Path):
     message = refusal(tmp_path / "a.tsv", f"text\tscore\na\t1\nb\t{field}\n", kind="number")
     assert message == f", line 3: the label is {field!r}; expected a finite number, written as 2.5"
