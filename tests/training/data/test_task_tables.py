@@ -5,11 +5,11 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from written_tables import labels, read, refusal
 
 import minibert.features.corpus.sources.lines as lines
 import minibert.training.data.records as records
@@ -19,27 +19,6 @@ from minibert.training.data import GLUE, Columns, DataWarning, TextExample, read
 from minibert.training.data.records import TABLES
 
 STS_B = Columns(text=1, text_pair=2, label=3, has_header=False)
-
-
-def read(path: Path, content: str | bytes, columns: Columns | None = None, kind: str = "class") -> list[TextExample]:
-    """What is read of a file of this content; a warning is an error."""
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        return read_texts(path, columns, kind)
-
-
-def labels(examples: list[TextExample]) -> list[Any]:
-    return [example.label for example in examples]
-
-
-def refusal(path: Path, content: str | bytes, columns: Columns | None = None, kind: str = "class") -> str:
-    with pytest.raises(InputError) as problem:
-        read(path, content, columns, kind)
-    message = str(problem.value)
-    assert message.startswith(str(path))
-    assert "\n" not in message
-    return message.removeprefix(str(path))
 
 
 def test_a_table_becomes_examples_with_their_places(tmp_path: Path):
@@ -165,76 +144,6 @@ def test_a_file_to_predict_needs_no_label(tmp_path: Path):
     assert labels(read(tmp_path / "a.csv", "text\n", Columns(text=1, has_header=False), kind="none")) == [None]
 
 
-def test_spaces_around_labels_are_none_of_them(tmp_path: Path):
-    assert labels(read(tmp_path / "a.tsv", "text\tlabel\na\tgood \nb\t good\nc\tvery good\n")) == ["good", "good", "very good"]
-    assert labels(read(tmp_path / "a.jsonl", '{"text": "a", "label": " good "}')) == ["good"]
-    assert labels(read(tmp_path / "a.tsv", "text\tlabels\na\tx | y\n", kind="labels")) == [("x", "y")]
-
-
-@pytest.mark.parametrize(
-    ("value", "kind", "expected"),
-    [
-        ('"b"', "class", "b"),
-        ("3", "class", "3"),
-        ("-1", "class", "-1"),
-        ("true", "class", "true"),
-        ("false", "class", "false"),
-        ("3", "number", 3.0),
-        ("-2.5e1", "number", -25.0),
-        ('"2.5"', "number", 2.5),
-        ('["b", "a", "b"]', "labels", ("b", "a")),
-        ("[2, true]", "labels", ("2", "true")),
-        ("[]", "labels", ()),
-        ('"b|a"', "labels", ("b", "a")),
-        ('""', "labels", ()),
-    ],
-)
-def test_values_of_json_become_labels(value, kind, expected, tmp_path: Path):
-    (label,) = labels(read(tmp_path / "a.jsonl", f'{{"text": "a", "label": {value}}}', kind=kind))
-    assert label == expected
-    assert type(label) is type(expected)
-
-
-@pytest.mark.parametrize(
-    ("value", "kind", "said"),
-    [
-        ("null", "class", "the label is None; expected the name of a class"),
-        ("1.5", "class", "the label is 1.5; expected the name of a class"),
-        ('" "', "class", "the label is empty"),
-        ('{"a": 1}', "class", "the label is {'a': 1}; expected the name"),
-        ("true", "number", "the label is True; expected a finite number"),
-        ("null", "number", "the label is None; expected a finite number"),
-        ("1e39", "number", "the label is 1e+39; expected a finite number"),
-        ("1" + "0" * 390, "number", "the label is 1000"),
-        ("[1]", "number", "the label is [1]; expected a finite number"),
-        ("1e999", "number", "the number 1e999 is too large"),
-        ("NaN", "number", "the value NaN, which JSON does not have"),
-        ("3", "labels", "the labels are 3; expected a list of names"),
-        ('[["a"]]', "labels", "the label is ['a']; expected the name"),
-        ('["a", ""]', "labels", "the label is empty"),
-    ],
-)
-def test_other_values_of_json_are_refused_by_line(value, kind, said, tmp_path: Path):
-    good = {"class": '"a"', "number": "1", "labels": "[]"}[kind]
-    content = f'{{"text": "a", "label": {good}}}\n{{"text": "a", "label": {value}}}\n'
-    message = refusal(tmp_path / "a.jsonl", content, kind=kind)
-    assert message.startswith(", line 2")
-    assert said in message
-
-
-@pytest.mark.parametrize("field", ["nan", "inf", "-Infinity", "", "many", "1_000", "1e39", "-1e39", "0x10", "1,5", "２", "1 2"])
-def test_fields_that_are_no_finite_number_are_refused_by_line(field, tmp_path: Path):
-    message = refusal(tmp_path / "a.tsv", f"text\tscore\na\t1\nb\t{field}\n", kind="number")
-    assert message == f", line 3: the label is {field!r}; expected a finite number, written as 2.5"
-
-
-@given(number=st.floats(allow_nan=False, allow_infinity=False, width=32))
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_finite_number_comes_back(number, tmp_path: Path):
-    assert labels(read(tmp_path / "a.tsv", f"text\tscore\na\t{number!r}\n", kind="number")) == [number]
-    assert labels(read(tmp_path / "a.jsonl", json.dumps({"text": "a", "score": number}), kind="number")) == [number]
-
-
 @given(
     rows=st.lists(st.tuples(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.sampled_from("abc")), min_size=1)
 )
@@ -263,13 +172,6 @@ def test_any_bytes_are_examples_or_one_sentence(content, suffix, kind, tmp_path:
             assert read_texts(path, kind=kind)
         except InputError as problem:
             assert "\n" not in str(problem)
-
-
-def test_several_labels_are_parted_by_the_separator(tmp_path: Path):
-    content = "text;labels\na;x,y\nb;\nc;y\n".replace(";", "\t")
-    assert labels(read(tmp_path / "a.tsv", content, Columns(separator=","), "labels")) == [("x", "y"), (), ("y",)]
-    assert labels(read(tmp_path / "a.tsv", content, kind="labels")) == [("x,y",), (), ("y",)]
-    assert "line 2: the label is empty" in refusal(tmp_path / "a.tsv", "text\tlabels\na\tx||y\n", kind="labels")
 
 
 @pytest.mark.parametrize(
