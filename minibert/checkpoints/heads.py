@@ -21,7 +21,14 @@ MOST_LABELS = 1_000_000
 
 
 def load_with_head(
-    name_or_path: str | Path, head: str, *, num_labels: int | None = None, seed: int = 0, new_head: bool = False, dropout_prob: float | None = None, **overrides: Any
+    name_or_path: str | Path,
+    head: str,
+    *,
+    num_labels: int | None = None,
+    seed: int = 0,
+    new_head: bool = False,
+    dropout_prob: float | None = None,
+    **overrides: Any,
 ) -> BertWithHeads:
     """The encoder in a checkpoint with the heads of a task, as `minibert.load(name_or_path, head=head)` gives it.
 

@@ -17,7 +17,13 @@ def load(
     name_or_path: str | Path, *, head: str, num_labels: int | None = None, seed: int = 0, new_head: bool = False, **overrides: Any
 ) -> BertWithHeads: ...
 def load(
-    name_or_path: str | Path, *, head: str | None = None, num_labels: int | None = None, seed: int = 0, new_head: bool = False, **overrides: Any
+    name_or_path: str | Path,
+    *,
+    head: str | None = None,
+    num_labels: int | None = None,
+    seed: int = 0,
+    new_head: bool = False,
+    **overrides: Any,
 ) -> Bert | BertWithHeads:
     """The model in a checkpoint: `load("minilm-l6")`, `load("folder/", dtype="bfloat16")`, `load("folder/", head="masked_lm")`.
 

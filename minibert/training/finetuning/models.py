@@ -66,9 +66,7 @@ def words_for(options: FinetuneOptions, texts: Sequence[str], others: Sequence[s
     return Words(tokenizer, table_for(tokenizer, vectors, options.training.seed), out_of_vocabulary(tokenizer, texts))
 
 
-def task_of(
-    options: FinetuneOptions, tokenizer: Tokenizer, labels: tuple[str, ...], examples: Sequence[Any]
-) -> DescribedTask:
+def task_of(options: FinetuneOptions, tokenizer: Tokenizer, labels: tuple[str, ...], examples: Sequence[Any]) -> DescribedTask:
     """The task with its labels. Raises InputError for settings that it does not have."""
     settings = dict(options.task_settings)
     if options.task == "regress":
