@@ -26,7 +26,7 @@ def load_with_head(
     *,
     num_labels: int | None = None,
     seed: int = 0,
-    new_head: bool = False,
+    replace_head: bool = False,
     dropout_prob: float | None = None,
     **overrides: Any,
 ) -> BertWithHeads:
@@ -37,7 +37,7 @@ def load_with_head(
         head: one of `minibert.model.heads.HEADS`.
         num_labels: of `sequence_classification` and `token_classification`; as many as the checkpoint has if absent.
         seed: of the random numbers of what the checkpoint lacks: a NewHeadWarning names it.
-        new_head: begin with a new head even where the checkpoint has one.
+        replace_head: begin with a new head even where the checkpoint has one.
         dropout_prob: of the head; the checkpoint's own `classifier_dropout`, or else that of hidden states, if None.
 
     Raises InputError for another head, and for labels that are not given anywhere; CheckpointError as `minibert.load` does, and
@@ -57,13 +57,13 @@ def load_with_head(
     if type(dropout_prob) not in (int, float) or not 0.0 <= dropout_prob <= 1.0:
         raise CheckpointError(f"{path}: classifier_dropout is {shown(dropout_prob)}; expected a number from 0 to 1")
 
-    found = {name: {} if new_head else _rows_found(name, stored, path) for name in HEADS[head]}
+    found = {name: {} if replace_head else _rows_found(name, stored, path) for name in HEADS[head]}
     heads = {
         name: new_head(name, config, labels, dropout_prob, rngs=None if rows else nnx.Rngs(seed)) for name, rows in found.items()
     }
     needs_pooler = any(getattr(each, "needs_pooler", False) for each in heads.values())
     bert = Bert(config, rngs=None, add_pooling_layer=needs_pooler)
-    new = [f"the head {name}" for name, rows in found.items() if not rows and not new_head]
+    new = [f"the head {name}" for name, rows in found.items() if not rows and not replace_head]
     if needs_pooler and not blueprint.add_pooling_layer:
         bert.pooler = Pooler(config, rngs=nnx.Rngs(seed))
         new.insert(0, "the pooler")
@@ -92,7 +92,7 @@ def _fill(model: BertWithHeads, blueprint: Blueprint, found: dict[str, dict[str,
             if tuple(shape) != tuple(expected):
                 raise CheckpointError(
                     f"{canonical.tensor.path}: {canonical.name} is, in our layout, {list(shape)}; this head calls for "
-                    f"{list(expected)}: leave num_labels out to take the checkpoint's, or begin with new_head=True"
+                    f"{list(expected)}: leave num_labels out to take the checkpoint's, or begin with replace_head=True"
                 )
             wanted[ours] = (row, canonical.tensor)
     fill(model, wanted, blueprint.config)

@@ -14,7 +14,13 @@ from minibert.model import Bert, BertWithHeads
 def load(name_or_path: str | Path, *, head: None = None, **overrides: Any) -> Bert: ...
 @overload
 def load(
-    name_or_path: str | Path, *, head: str, num_labels: int | None = None, seed: int = 0, new_head: bool = False, **overrides: Any
+    name_or_path: str | Path,
+    *,
+    head: str,
+    num_labels: int | None = None,
+    seed: int = 0,
+    replace_head: bool = False,
+    **overrides: Any,
 ) -> BertWithHeads: ...
 def load(
     name_or_path: str | Path,
@@ -22,7 +28,7 @@ def load(
     head: str | None = None,
     num_labels: int | None = None,
     seed: int = 0,
-    new_head: bool = False,
+    replace_head: bool = False,
     **overrides: Any,
 ) -> Bert | BertWithHeads:
     """The model in a checkpoint: `load("minilm-l6")`, `load("folder/", dtype="bfloat16")`, `load("folder/", head="masked_lm")`.
@@ -33,7 +39,7 @@ def load(
         head: with one of `minibert.model.heads.HEADS`, the encoder with the heads of that task on it; without, the encoder.
         num_labels: of the heads `sequence_classification` and `token_classification`; as many as the checkpoint has if absent.
         seed: of the random numbers of a head, or a pooler that it needs, which the checkpoint has not: a NewHeadWarning says so.
-        new_head: begin with a new head of random numbers even where the checkpoint has one, of other labels perhaps.
+        replace_head: begin with a new head of random numbers even where the checkpoint has one, of other labels perhaps.
         overrides: fields of BertConfig that replace the file's, such as `hidden_act`, `dtype`, `param_dtype`, `precision`.
 
     The weights are converted to `param_dtype` and held once in memory. Without `head` a checkpoint that has no tensor of the
@@ -46,7 +52,7 @@ def load(
         InputError: a head that there is not, or a number of labels that does not go with it.
     """
     if head is not None:
-        return load_with_head(name_or_path, head, num_labels=num_labels, seed=seed, new_head=new_head, **overrides)
+        return load_with_head(name_or_path, head, num_labels=num_labels, seed=seed, replace_head=replace_head, **overrides)
     if num_labels is not None:
         raise InputError("num_labels was given without a head; give head=, for instance head='sequence_classification'")
     blueprint = read_blueprint(resolve(name_or_path), **overrides)

@@ -21,6 +21,7 @@ from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.model.inputs import AnyArray
 from minibert.model.numerics import Dense, dropout, normal_parameter, split_key
+from minibert.model.tap import Tap, identity
 from minibert.training.baseline.lstm_config import LstmConfig
 
 
@@ -57,12 +58,13 @@ class LstmEncoder(nnx.Module):
         token_type_ids: Integer[AnyArray, "batch tokens"],
         *,
         dropout_key: Array | None = None,
+        tap: Tap = identity,
     ) -> LstmOutput:
         """Run it on a batch whose padding, 0 in the mask, stands behind the texts. Without a key nothing is dropped."""
         is_real = jnp.asarray(attention_mask)[:, :, None] > 0
         lengths = is_real.sum(axis=(1, 2))
         with jax.named_scope("embeddings"):
-            hidden = self.embeddings(input_ids, token_type_ids)
+            hidden = tap("embeddings.output", self.embeddings(input_ids, token_type_ids))
         nothing = jnp.zeros((hidden.shape[0], self.lstm_config.hidden_size // 2), hidden.dtype)
         beginning = ((nothing, nothing), (nothing, nothing))
         keys = split_key(dropout_key, len(self.layers))
@@ -71,9 +73,9 @@ class LstmEncoder(nnx.Module):
             with jax.named_scope(f"layers.{index}"), jax.default_matmul_precision(self.config.precision):
                 hidden = dropout(hidden, self.lstm_config.dropout, key)
                 states: Any = layer(hidden, initial_carry=beginning, seq_lengths=lengths)
-                hidden = jnp.where(is_real, states, 0.0)
+                hidden = tap(f"layers.{index}.output", jnp.where(is_real, states, 0.0))
         with jax.named_scope("pooler"):
-            return LstmOutput(hidden, self.pooler(hidden, is_real))
+            return LstmOutput(hidden, tap("pooler.output", self.pooler(hidden, is_real)))
 
 
 class StaticEmbeddings(nnx.Module):

@@ -15,6 +15,7 @@ from minibert.model.bert_with_heads import HeadsOutput
 from minibert.model.heads import Encoded, MaskedLanguageModel, MultipleChoice, new_head
 from minibert.model.inputs import ModelInputs, TokenArray, check_inputs
 from minibert.model.numerics import split_key
+from minibert.model.tap import Tap, checked, identity, within
 from minibert.training.baseline.lstm import LstmEncoder
 from minibert.training.baseline.lstm_config import LstmConfig
 
@@ -56,25 +57,31 @@ class LstmWithHeads(nnx.Module):
         token_type_ids: TokenArray | None = None,
         *,
         dropout_key: Array | None = None,
+        tap: Tap = identity,
     ) -> HeadsOutput:
         """Run encoder and heads on a batch; arguments and errors as of `BertWithHeads.__call__`.
+
+        Taps: embeddings.output, layers.{i}.output [batch, tokens, …], pooler.output and those of the heads.
 
         `hidden_states` and `attentions` of the result are None. Raises InputError besides for padding before a text or inside.
         """
         inputs = check_inputs(self.config, input_ids, attention_mask, token_type_ids)
         _check_padding(inputs.attention_mask)
+        if tap is not identity:
+            return self.forward(inputs, dropout_key=dropout_key, tap=tap)
         return _compiled(self, inputs, dropout_key)
 
-    def forward(self, inputs: ModelInputs, *, dropout_key: Array | None = None) -> HeadsOutput:
+    def forward(self, inputs: ModelInputs, *, dropout_key: Array | None = None, tap: Tap = identity) -> HeadsOutput:
         """The pure function behind `__call__`: no checks, no compilation. Positions count for nothing here."""
+        tap = checked(tap)
         encoder_key, *head_keys = split_key(dropout_key, 1 + len(self.heads))
         ids, mask, types, _ = inputs
-        hidden, pooled = self.encoder(ids, mask, types, dropout_key=encoder_key)
+        hidden, pooled = self.encoder(ids, mask, types, dropout_key=encoder_key, tap=tap)
         encoded = Encoded(hidden, pooled, self.encoder.embeddings.word[...])
         logits: dict[str, Array] = {}
         for (name, head), key in zip(self.heads.items(), head_keys, strict=True):
             with jax.named_scope(f"heads.{name}"):
-                logits[name] = head(encoded, dropout_key=key)
+                logits[name] = head(encoded, tap=within(tap, f"heads.{name}"), dropout_key=key)
         return HeadsOutput(logits, hidden, None, pooled, None)
 
 

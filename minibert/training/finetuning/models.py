@@ -1,6 +1,5 @@
 """What is trained: BERT with the head of a task, or the baseline, and its tokenizer."""
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,24 +68,21 @@ def words_for(options: FinetuneOptions, texts: Sequence[str], others: Sequence[s
 def task_of(options: FinetuneOptions, tokenizer: Tokenizer, labels: tuple[str, ...], examples: Sequence[Any]) -> DescribedTask:
     """The task with its labels. Raises InputError for settings that it does not have."""
     settings = dict(options.task_settings)
-    if options.task == "regress":
-        settings.setdefault("takes_pairs", examples[0].text_pair is not None)
-    if options.task == "multilabel":
+    if options.task in ("classify", "regress", "multilabel"):
         settings.setdefault("takes_pairs", examples[0].text_pair is not None)
     if options.task == "qa" and all(example.answers for example in examples):
         # Who never saw a question without an answer cannot say that there is none.
         settings.setdefault("null_threshold", None)
     longest = tokenizer.model_max_length
     kind: Any = TASKS[options.task]
-    default = next(field.default for field in dataclasses.fields(kind) if field.name == "max_length")
     if "max_length" not in settings and longest is not None:
-        settings["max_length"] = min(default, longest)
+        settings["max_length"] = min(kind.max_length, longest)
     task: DescribedTask = kind(tokenizer, labels, **settings)
     return task
 
 
 def new_model(options: FinetuneOptions, task: DescribedTask, words: Words | None) -> Any:
-    """What training begins with. Raises CheckpointError as `minibert.load`; a NewHeadWarning says what begins as random numbers."""
+    """What training begins with. Raises CheckpointError as `minibert.load`; a NewHeadWarning says what is random numbers yet."""
     if words is not None:
         vocab_size, word_width = words.table.shape
         config = LstmConfig(
@@ -96,7 +92,7 @@ def new_model(options: FinetuneOptions, task: DescribedTask, words: Words | None
             trains_vectors=options.trains_vectors,
             head=task.head,
             num_labels=task.num_labels or 2,
-            **({} if options.dropout is None else {"dropout": options.dropout}),
+            dropout=LstmConfig.dropout if options.dropout is None else options.dropout,
         )
         return lstm_with_head(config, words.table, rngs=nnx.Rngs(options.training.seed))
     overrides: dict[str, Any] = {"dtype": options.dtype, "param_dtype": "float32"}
@@ -107,7 +103,7 @@ def new_model(options: FinetuneOptions, task: DescribedTask, words: Words | None
         task.head,
         num_labels=task.num_labels,
         seed=options.training.seed,
-        new_head=options.new_head,
+        replace_head=options.replace_head,
         dropout_prob=options.dropout,
         **overrides,
     )

@@ -24,7 +24,7 @@ class FinetuneOptions:
         token_column, tag_column: where they are in lines of words and tags, from 0, or from −1 at the end.
         task_settings: of the task's class: `max_length`, `stride`, `n_best` and so on, where its defaults do not serve.
         balanced: classes count by the inverse of how often they occur.
-        new_head: forget the head that the checkpoint has.
+        replace_head: forget the head that the checkpoint has.
         dropout: of hidden states, attention and head; the checkpoint's own if None.
         dtype: of the operands of products; parameters stay float32.
         baseline: `lstm` for static vectors under an LSTM in place of the encoder.
@@ -43,7 +43,7 @@ class FinetuneOptions:
     tag_column: int = -1
     task_settings: Mapping[str, Any] = field(default_factory=dict)
     balanced: bool = False
-    new_head: bool = False
+    replace_head: bool = False
     dropout: float | None = None
     dtype: str = "float32"
     baseline: str | None = None

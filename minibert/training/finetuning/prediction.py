@@ -16,11 +16,7 @@ from minibert.training.inference import logits_of
 from minibert.training.tasks import DescribedTask, task_from_settings
 
 TASK_FILE = "minibert_task.json"
-ARCHITECTURES = {
-    "BertForSequenceClassification": "sequence_classification",
-    "BertForTokenClassification": "token_classification",
-    "BertForQuestionAnswering": "question_answering",
-}
+ARCHITECTURES = ("BertForSequenceClassification", "BertForTokenClassification", "BertForQuestionAnswering")
 
 
 def write_task_file(folder: Path, task: DescribedTask) -> None:
@@ -49,8 +45,7 @@ class Predictor:
                 raise CheckpointError(f"{folder} has no {TASK_FILE}; expected a folder that `minibert finetune` wrote")
         else:
             self.tokenizer = Tokenizer.from_folder(folder)
-            head, settings = _settings_of_config(folder) if stated is None else (None, stated)
-            stated = settings
+            stated = _settings_of_config(folder) if stated is None else stated
             self.model = None
         try:
             self.task = task_from_settings(stated, self.tokenizer)
@@ -66,8 +61,8 @@ class Predictor:
         return self.task.predictions(examples, logits)
 
 
-def _settings_of_config(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Head and settings of a task as a configuration of transformers' tells them."""
+def _settings_of_config(folder: Path) -> dict[str, Any]:
+    """The settings of a task as a configuration of transformers' tells them."""
     file = folder / "config.json"
     config = read_json_object(file, error=CheckpointError, max_bytes=MAX_SETTINGS_BYTES) if file.exists() else {}
     architectures = config.get("architectures")
@@ -82,11 +77,11 @@ def _settings_of_config(folder: Path) -> tuple[str, dict[str, Any]]:
         raise CheckpointError(f"{file}: id2label is {shown(names)}; expected a name for every number from 0 up")
     labels = [names[str(number)] for number in range(len(names))]
     if name == "BertForQuestionAnswering":
-        return ARCHITECTURES[name], {"task": "qa", "labels": []}
+        return {"task": "qa", "labels": []}
     if name == "BertForTokenClassification":
-        return ARCHITECTURES[name], {"task": "tag", "labels": labels}
+        return {"task": "tag", "labels": labels}
     problem = config.get("problem_type")
     if problem == "regression" or len(labels) == 1:
-        return ARCHITECTURES[name], {"task": "regress", "labels": []}
+        return {"task": "regress", "labels": []}
     task = "multilabel" if problem == "multi_label_classification" else "classify"
-    return ARCHITECTURES[name], {"task": task, "labels": labels}
+    return {"task": task, "labels": labels}
