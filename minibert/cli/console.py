@@ -4,7 +4,7 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,3 +31,16 @@ def warnings_as_lines() -> Iterator[None]:
         yield
     for each in caught:
         print(f"warning: {each.message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def warnings_at_once() -> Iterator[None]:
+    """What warns within is said on standard error as it happens, a line each, for a command that takes long."""
+
+    def show(message: Warning | str, *_: Any) -> None:
+        print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = show
+        yield

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from minibert.checkpoints.heads import load_with_head
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.errors import CheckpointError, InputError, shown
@@ -56,9 +58,12 @@ class Predictor:
 
     def __call__(self, examples: Sequence[Any], *, batch_size: int = 32) -> list[dict[str, Any]]:
         """For each example what the task's `predictions` are. Raises InputError for examples of another task."""
+        return self.task.predictions(examples, self.logits(examples, batch_size=batch_size))
+
+    def logits(self, examples: Sequence[Any], *, batch_size: int = 32) -> list[np.ndarray]:
+        """Those of each of the task's rows, [num_labels] or [tokens, num_labels]."""
         rows = self.task.rows(examples)
-        logits = logits_of(self.model, rows, batch_size=batch_size, pad_token_id=self.tokenizer.pad_token_id)
-        return self.task.predictions(examples, logits)
+        return logits_of(self.model, rows, batch_size=batch_size, pad_token_id=self.tokenizer.pad_token_id)
 
 
 def _settings_of_config(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,142 @@
+"""`minibert finetune`: a file of a task becomes a trained model."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from minibert.cli.console import console, warnings_at_once
+from minibert.cli.progress_of_training import training_bar
+from minibert.cli.training_options import add_training_options, options_given
+from minibert.errors import InputError
+from minibert.printable import counted, listed, printable
+from minibert.training.finetuning import Finetuned, finetune
+from minibert.training.finetuning.job import Plan
+from minibert.training.loop import Record
+
+LARGEST_MATRIX = 12
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register the command `finetune`."""
+    parser = subparsers.add_parser(
+        "finetune",
+        help="train a model for a task on files",
+        description="Train a model on a file: texts with classes, numbers or several labels and pairs of texts (.tsv, .csv, "
+        ".jsonl), words with tags (lines of columns as of CoNLL-2003), questions (SQuAD's JSON). The output is a folder that "
+        "transformers opens, with metrics and a model card. After a kill `--resume` goes on, to the same bits.",
+    )
+    parser.add_argument("--train", required=True, metavar="FILE", help="what is learned from")
+    parser.add_argument("--eval", dest="evaluation", metavar="FILE", help="what it is measured on; the best model is kept")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="absent or empty; there when all is done")
+    parser.add_argument("--resume", action="store_true", help="go on with a training that was interrupted")
+    parser.add_argument("--restart", action="store_true", help="forget one that was")
+    parser.add_argument("--tensorboard", metavar="FOLDER", help="write events for TensorBoard there (needs tensorboardX)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    add_training_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, check, train, write, and say what came of it."""
+    options = options_given(arguments)
+    if not arguments.output:
+        raise InputError("--output is empty; give the name of a folder")
+    with _processes(arguments), warnings_at_once(), contextlib.ExitStack() as stack:
+        is_quiet = arguments.quiet or jax.process_index() > 0
+        live = _Live(stack, is_quiet)
+        done = finetune(
+            arguments.train,
+            arguments.evaluation,
+            arguments.output,
+            options,
+            resume=arguments.resume,
+            restart=arguments.restart,
+            planned=live.start,
+            report=live.report,
+            tensorboard=arguments.tensorboard,
+        )
+        stack.close()
+        if not is_quiet:
+            _say(done)
+    return 0
+
+
+class _Live:
+    """What is seen while it trains."""
+
+    def __init__(self, stack: contextlib.ExitStack, is_quiet: bool) -> None:
+        self.stack, self.is_quiet = stack, is_quiet
+        self.bar: Callable[[Record], None] | None = None
+
+    def start(self, plan: Plan) -> None:
+        """Say what is going to be done."""
+        if not self.is_quiet:
+            print(_plan_in_words(plan), file=sys.stderr)
+        self.bar = self.stack.enter_context(training_bar(self.is_quiet, plan.total_steps))
+
+    def report(self, record: Record) -> None:
+        """Show a record of metrics."""
+        if self.bar is not None:
+            self.bar(record)
+
+
+@contextlib.contextmanager
+def _processes(arguments: argparse.Namespace) -> Iterator[None]:
+    """Join the other processes, where there are some, and leave them at the end."""
+    given = [arguments.coordinator, arguments.processes, arguments.process]
+    if all(each is None for each in given):
+        yield
+        return
+    if any(each is None for each in given):
+        raise InputError("--coordinator, --processes and --process belong together; give all three, or none")
+    if not 0 <= arguments.process < arguments.processes:
+        raise InputError(f"--process is {arguments.process}; expected 0 to {arguments.processes - 1}, as --processes says")
+    try:
+        jax.distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
+    except (RuntimeError, ValueError) as problem:
+        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+        raise InputError(f"the processes at {arguments.coordinator} could not be joined: {reason}; start all of them") from None
+    try:
+        yield
+    finally:
+        jax.distributed.shutdown()
+
+
+def _plan_in_words(plan: Plan) -> str:
+    counts = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in plan.counts.items())
+    words = f"training on {printable(plan.train['name'])}: {counts}"
+    if plan.labels:
+        words += f"; labels {listed([printable(label) for label in plan.labels], most=9)}"
+    if plan.evaluation is not None:
+        words += f"; evaluating on {printable(plan.evaluation['name'])}: {counted(plan.evaluation['examples'], 'example')}"
+    if plan.unknown_words is not None:
+        words += f"; {plan.unknown_words:.1%} of the words have no vector"
+    return f"{words}; {counted(plan.total_steps, 'step')}"
+
+
+def _say(done: Finetuned) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    if done.metrics:
+        table = Table("metric", "value")
+        for name, value in done.metrics.items():
+            table.add_row(name.replace("_", " "), f"{value:.4f}")
+        out.print(table)
+    matrix, labels = done.details.get("confusion_matrix"), done.details.get("labels")
+    if matrix is not None and labels is not None and len(labels) <= LARGEST_MATRIX:
+        table = Table("is \\ taken for")
+        for label in labels:
+            table.add_column(Text(printable(label)))
+        for label, row in zip(labels, matrix, strict=True):
+            table.add_row(Text(printable(label)), *(f"{number:,}" for number in row))
+        out.print(table)
+    trained = done.trained
+    stopped = "" if trained.steps == trained.total_steps else f", stopped before {trained.total_steps:,}"
+    best = f"the best after step {trained.best_step:,}" if done.metrics else "the last parameters"
+    print(f"wrote {done.folder} ({best} of {trained.steps:,}{stopped})")

@@ -1,0 +1,186 @@
+"""The job: every task from a file to a folder and to predictions, and what it refuses before it trains."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from task_files import small_options, write_file
+
+from minibert import InputError, NewHeadWarning
+from minibert.errors import CheckpointError
+from minibert.training.finetuning import Finetuned, FinetuneOptions, Predictor, finetune
+from minibert.training.finetuning.files import read_examples
+from minibert.training.tasks import TASKS
+
+pytestmark = pytest.mark.filterwarnings("ignore::minibert.NewHeadWarning")
+
+
+def trained(tmp_path: Path, model: Path, task: str, output: str = "out", **options: Any) -> Finetuned:
+    data = write_file(tmp_path, task)
+    return finetune(data, data, tmp_path / output, small_options(task, model, **options))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_goes_from_a_file_to_a_folder_that_predicts(task: str, tmp_path: Path, tiny_model_folder: Path):
+    done = trained(tmp_path, tiny_model_folder, task)
+    assert not (tmp_path / "out.training").exists()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names >= {"config.json", "model.safetensors", "vocab.txt", "minibert_task.json", "metrics.jsonl", "README.md"}
+    assert done.metrics and all(np.isfinite(value) for value in done.metrics.values())
+    predictor = Predictor(tmp_path / "out")
+    examples = read_examples(write_file(tmp_path, task), predictor.task.name, small_options(task, tiny_model_folder).columns)
+    assert len(predictor(examples)) == len(examples)
+    # What was measured is what the stored model says.
+    logits_metrics = predictor.task.metrics(examples, predictor.logits(examples))
+    assert logits_metrics == pytest.approx(dict(done.metrics), abs=1e-6)
+
+
+@pytest.mark.parametrize("task", ["classify", "tag", "qa", "regress", "multilabel"])
+def test_the_baseline_learns_the_same_tasks(task: str, tmp_path: Path, tiny_model_folder: Path):
+    done = trained(tmp_path, tiny_model_folder, task, baseline="lstm", lstm_size=8, learning_rate=1e-2)
+    assert done.unknown_words is not None and 0.0 <= done.unknown_words < 1.0
+    predictor = Predictor(tmp_path / "out")
+    examples = read_examples(write_file(tmp_path, task), predictor.task.name, small_options(task, tiny_model_folder).columns)
+    metrics = predictor.task.metrics(examples, predictor.logits(examples))
+    assert metrics == pytest.approx(dict(done.metrics), abs=1e-6)
+
+
+def test_the_same_files_and_options_give_the_same_bits(tmp_path: Path, tiny_model_folder: Path):
+    trained(tmp_path, tiny_model_folder, "classify", "one")
+    trained(tmp_path, tiny_model_folder, "classify", "two")
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+    trained(tmp_path, tiny_model_folder, "classify", "three", training={"seed": 1})
+    assert (tmp_path / "three" / "model.safetensors").read_bytes() != one
+
+
+def test_labels_and_their_kind_are_in_the_configuration(tmp_path: Path, tiny_model_folder: Path):
+    trained(tmp_path, tiny_model_folder, "classify")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["id2label"] == {"0": "money", "1": "river"}
+    assert (config["problem_type"], config["architectures"]) == (
+        "single_label_classification",
+        ["BertForSequenceClassification"],
+    )
+
+
+class InterruptedByTestError(Exception):
+    pass
+
+
+def interrupt_at(step: int) -> Any:
+    def report(record: dict[str, Any]) -> None:
+        if record["step"] == step and "loss" in record:
+            raise InterruptedByTestError
+
+    return report
+
+
+def test_an_interrupted_training_goes_on_when_told_and_ends_with_the_same_bits(tmp_path: Path, tiny_model_folder: Path):
+    data, options = write_file(tmp_path, "classify"), small_options("classify", tiny_model_folder)
+    finetune(data, data, tmp_path / "whole", options)
+    with pytest.raises(InterruptedByTestError):
+        finetune(data, data, tmp_path / "out", options, report=interrupt_at(3))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match="holds a training that was interrupted; go on with it by --resume"):
+        finetune(data, data, tmp_path / "out", options)
+    finetune(data, data, tmp_path / "out", options, resume=True)
+    for name in ("model.safetensors", "metrics.jsonl", "config.json"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_another_training_is_not_resumed_and_what_differs_is_said(tmp_path: Path, tiny_model_folder: Path):
+    data, options = write_file(tmp_path, "classify"), small_options("classify", tiny_model_folder)
+    with pytest.raises(InterruptedByTestError):
+        finetune(data, data, tmp_path / "out", options, report=interrupt_at(3))
+    other = small_options("classify", tiny_model_folder, training={"seed": 1})
+    with pytest.raises(InputError, match=r"was another one: options\.training\.seed was 0 and is 1 now"):
+        finetune(data, data, tmp_path / "out", other, resume=True)
+    changed = write_file(tmp_path, "classify", "changed")
+    changed.write_text(changed.read_text() + "a river\triver\n")
+    with pytest.raises(InputError, match=r"train\.name was .* train\.bytes was"):
+        finetune(changed, data, tmp_path / "out", options, resume=True)
+    finetune(data, data, tmp_path / "out", other, restart=True)
+
+
+def test_a_folder_that_holds_something_is_refused_before_anything_is_read(tmp_path: Path, tiny_model_folder: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("precious")
+    with pytest.raises(CheckpointError, match="is there already and is no empty folder"):
+        trained(tmp_path, tiny_model_folder, "classify")
+    assert not (tmp_path / "out.training").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("text\tlabel\nthe bank\tmoney\na river\tmoney\n", "all of its 2 rows have the label 'money'"),
+        ("text\tlabel\n", "no row"),
+        ("", "empty"),
+        ("text\tlabel\nthe bank\tmoney\na river\n", "line 3"),
+        ("text\tname\nthe bank\tmoney\n", "label"),
+    ],
+)
+def test_bad_files_are_refused_before_training(content: str, words: str, tmp_path: Path, tiny_model_folder: Path):
+    data = tmp_path / "bad.tsv"
+    data.write_text(content)
+    with pytest.raises(InputError, match=words) as caught:
+        finetune(data, None, tmp_path / "out", small_options("classify", tiny_model_folder))
+    assert "bad.tsv" in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
+
+
+def test_a_label_that_training_does_not_have_is_named_by_its_line(tmp_path: Path, tiny_model_folder: Path):
+    data, other = write_file(tmp_path, "classify"), tmp_path / "other.tsv"
+    other.write_text("text\tlabel\nthe bank\tmoney\na river\trivers\n")
+    with pytest.raises(InputError, match=r"other\.tsv, line 3: the label is 'rivers', which training does not have"):
+        finetune(data, other, tmp_path / "out", small_options("classify", tiny_model_folder))
+
+
+def test_balanced_classes_weigh_by_how_rare_they_are(tmp_path: Path, tiny_model_folder: Path):
+    from minibert.training.finetuning.models import objective_of, task_of, tokenizer_of
+
+    data = tmp_path / "data.tsv"
+    data.write_text("text\tlabel\n" + "the bank\tmoney\n" * 3 + "a river\triver\n")
+    options = small_options("classify", tiny_model_folder, balanced=True)
+    tokenizer = tokenizer_of(str(tiny_model_folder))
+    examples = read_examples(data, "classify")
+    task = task_of(options, tokenizer, ("money", "river"), examples)
+    weights = objective_of(options, task, task.rows(examples)).class_weights["sequence_classification"]
+    np.testing.assert_allclose(weights, [4 / 6, 4 / 2])
+
+
+def test_a_head_of_other_labels_is_replaced_only_when_asked(tmp_path: Path, tiny_model_folder: Path):
+    trained(tmp_path, tiny_model_folder, "classify", "two")
+    data = tmp_path / "three.tsv"
+    data.write_text("text\tlabel\nthe bank\ta\na river\tb\nrates\tc\n")
+    with pytest.raises(CheckpointError, match="this head calls for"):
+        finetune(data, None, tmp_path / "out", small_options("classify", tmp_path / "two"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NewHeadWarning)
+        finetune(data, None, tmp_path / "out", small_options("classify", tmp_path / "two", replace_head=True))
+
+
+def test_bfloat16_products_leave_float32_parameters(tmp_path: Path, tiny_model_folder: Path):
+    done = trained(tmp_path, tiny_model_folder, "classify", dtype="bfloat16")
+    assert {leaf.dtype for leaf in jax.tree.leaves(done.trained.model)} == {np.dtype("float32")}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"task": "clasify"}, "task is 'clasify'"),
+        ({"task": "classify", "vectors": "glove.txt"}, "without a baseline"),
+        ({"task": "regress", "balanced": True}, "which has no classes"),
+        ({"task": "classify", "dropout": 1.0}, "dropout is 1.0"),
+        ({"task": "classify", "dtype": "float16"}, "dtype is 'float16'"),
+        ({"task": "classify", "baseline": "gru"}, "baseline is 'gru'"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(options: dict[str, Any], words: str):
+    with pytest.raises(InputError, match=words):
+        FinetuneOptions(**options)
