@@ -71,8 +71,9 @@ def test_questions_without_an_answer():
     assert found["best_exact_thresh"] < -2.0
 
 
-def test_an_accepted_answer_without_words_is_right_when_none_is_given():
-    assert answer_metrics([Judged(["the"], "", "", 0.0)]) == {"exact_match": 1.0, "f1": 1.0}
+@pytest.mark.parametrize(("accepted", "right"), [(["the"], 1.0), (["the", "fox"], 0.0)])
+def test_an_accepted_answer_without_words_is_none_where_there_are_others(accepted: list[str], right: float):
+    assert answer_metrics([Judged(accepted, "", "", 0.0)]) == {"exact_match": right, "f1": right}
 
 
 @settings(deadline=None)

@@ -99,6 +99,10 @@ def test_every_label_above_the_threshold_is_given():
     assert found[1]["probabilities"]["a"] == 0.0
 
 
+def test_a_label_exactly_at_the_threshold_is_not_given():
+    assert GiveLabels(TOKENIZER, ("a",)).predictions([text("cat")], [np.array([0.0])])[0]["label"] == []
+
+
 def test_large_logits_overflow_nothing():
     with np.errstate(all="raise", under="ignore"):
         found = CLASSIFY.predictions(EXAMPLES[:1], [np.array([-3e38, 3e38], np.float32)])
