@@ -62,7 +62,7 @@ class TrainingCheckpoints:
             if jax.process_index() == 0:
                 record = {"files": _hashes(target), "remembered": dict(remembered)}
                 with write_atomically(self._record(step), error=CheckpointError) as file:
-                    file.write(json.dumps(record, sort_keys=True).encode())
+                    file.write(json.dumps(record).encode())
                 sync_folder(self.folder)
                 for old in self.steps()[: -self.kept]:
                     self._remove(old)

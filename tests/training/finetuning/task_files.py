@@ -49,7 +49,7 @@ def small_options(task: str, model: Path, **options: Any) -> FinetuneOptions:
     training = {"epochs": 2, "batch_size": 4, "log_every": 1} | options.pop("training", {})
     settings: dict[str, Any] = {"max_length": 19}
     if task == "qa":
-        settings |= {"max_question_length": 4, "stride": 2}
+        settings |= {"max_question_length": 4, "stride": 2, "max_answer_length": 4}
     elif task == "tag":
         settings |= {"stride": 2}
     columns = Columns(text_pair="sentence2") if task in ("pair", "regress") else Columns()
