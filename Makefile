@@ -51,6 +51,7 @@ benchmark: $(VENV)/installed-reference
 	$(BIN)/python benchmarks/encoder.py
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/full_batches.py
+	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/verification.py
 	$(BIN)/python benchmarks/tokenizer.py
 	$(BIN)/python benchmarks/start_up.py
