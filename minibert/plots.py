@@ -4,12 +4,12 @@ import contextlib
 import math
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from minibert.atomic_write import write_atomically
 from minibert.errors import InputError
@@ -32,6 +32,11 @@ MOST_NUMBERS = 12
 """Up to so many rows and columns a heat map has its numbers written into it."""
 LONGEST_LABEL = 40
 MOST_MAPS_IN_A_ROW = 4
+MOST_CURVES = 24
+"""Of a training, each in a panel of its own."""
+MOST_CURVES_IN_A_ROW = 3
+SMOOTHED_FROM = 40
+"""A curve of so many losses or more gets a second, of running means."""
 
 
 class ErrorLine(NamedTuple):
@@ -167,6 +172,51 @@ def attention_maps(
     return figure
 
 
+def training_curves(records: Sequence[Mapping[str, Any]], path: Path | str, title: str = "") -> None:
+    """Write a chart of a training: loss, learning rate, norm of the gradient, and every metric of its evaluations, over steps.
+
+    Args:
+        records: as `fit` reports them, or `read_metrics` finds them in a file.
+        path: its ending names the format; whole or not at all.
+        title: above the chart.
+
+    Raises InputError for no records, an ending that matplotlib does not know, and where matplotlib is missing.
+    """
+    save_figure(training_figure(records, title), path)
+
+
+def training_figure(records: Sequence[Mapping[str, Any]], title: str = "") -> "Figure":
+    """What `training_curves` writes: a panel for each curve, all over the same steps; numbers that are not finite have no point.
+
+    Raises InputError for no records, and where matplotlib is missing.
+    """
+    with _matplotlib_needed():
+        from matplotlib.figure import Figure
+
+    curves = _curves(records)
+    if not curves:
+        raise InputError("there are no records of a training to draw; expected one at least")
+    drawn = dict(list(curves.items())[:MOST_CURVES])
+    across = min(len(drawn), MOST_CURVES_IN_A_ROW)
+    down = -(-len(drawn) // across)
+    figure = Figure(figsize=(4.2 * across, 2.8 * down + 0.6), layout="constrained", dpi=150)
+    panels = figure.subplots(down, across, squeeze=False, sharex=True).ravel().tolist()
+    for axes, (name, (steps, values)) in zip(panels, drawn.items(), strict=False):
+        _draw_curve(axes, steps, np.where(np.isfinite(values), values, math.nan), is_loss=name == "loss")
+        has_points = np.isfinite(values).any()
+        axes.set_title(
+            _shortened(name) + ("" if has_points else " (no points)"), fontsize=9, parse_math=False, fontfamily=_fonts()
+        )
+        # Of panels that share their steps only the lowest have numbers, which need not be the last row's.
+        axes.tick_params(labelbottom=True)
+    for axes in panels[len(drawn) :]:
+        axes.set_axis_off()
+    figure.supxlabel("step", fontsize=9)
+    more = f" ({len(curves) - len(drawn)} more are not shown)" if len(curves) > len(drawn) else ""
+    figure.suptitle(_folded(title) + more, fontsize=11, parse_math=False)
+    return figure
+
+
 def check_figure_path(path: Path) -> None:
     """InputError for an ending that matplotlib does not know, for a folder that is not there, and where matplotlib is missing."""
     with _matplotlib_needed():
@@ -199,15 +249,65 @@ def save_figure(figure: "Figure", path: Path | str) -> None:
         )
 
 
+def _curves(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Steps and values of every curve by its name, those of training first."""
+    names = {"loss": "loss", "learning_rate": "learning rate", "gradient_norm": "norm of the gradient"}
+    points: dict[str, list[tuple[int, float]]] = {name: [] for name in names.values()}
+    for record in records:
+        of_record = {name: record[key] for key, name in names.items() if key in record}
+        of_record |= {f"evaluation: {name}": value for name, value in record.get("evaluation", {}).items()}
+        for name, value in of_record.items():
+            points.setdefault(name, []).append((record["step"], value))
+    return {
+        name: (np.array([step for step, _ in of_curve]), np.array([value for _, value in of_curve], np.float64))
+        for name, of_curve in points.items()
+        if of_curve
+    }
+
+
+def _draw_curve(axes: Any, steps: Int[np.ndarray, " points"], values: Float[np.ndarray, " points"], *, is_loss: bool) -> None:
+    is_smoothed = is_loss and len(values) >= SMOOTHED_FROM
+    # Points by themselves would be no line; many of them would be one thick one.
+    marker = "o" if len(values) < SMOOTHED_FROM else ""
+    # Told apart by light and dark, and so on paper without colours too.
+    colour = "#B0B0B0" if is_smoothed else COLOURS["float32"]
+    axes.plot(
+        steps, values, color=colour, linewidth=0.8 if is_smoothed else 1.2, marker=marker, markersize=3.5, label="as it was"
+    )
+    if is_smoothed:
+        width = max(5, len(values) // 20)
+        means = _running_means(values, width)
+        axes.plot(steps, means, color=COLOURS["float64"], linewidth=1.4, label=f"mean of {width} around")
+        axes.legend(fontsize=7, frameon=False)
+    axes.grid(alpha=0.3)
+    axes.locator_params(axis="x", integer=True)
+    axes.tick_params(labelsize=7)
+    axes.yaxis.get_offset_text().set_fontsize(7)
+
+
+def _running_means(values: Float[np.ndarray, " points"], width: int) -> Float[np.ndarray, " points"]:
+    """Of each value and those around it, so many in all where there are so many; what is NaN counts for nothing."""
+    known = np.isfinite(values)
+    window = np.ones(width)
+    sums = np.convolve(np.where(known, values, 0.0), window, mode="same")
+    counts = np.convolve(known.astype(np.float64), window, mode="same")
+    # Sums of ones are whole but for rounding.
+    return np.where(counts > 0.5, sums / np.maximum(counts, 1.0), math.nan)
+
+
 def _label(axes: Any, side: str, labels: Sequence[str]) -> None:
     """Labels at the places 0, 1, … of a side, as they are: a $ begins no formula."""
     step = -(-len(labels) // MOST_LABELS)
-    texts = [" ".join(label.split()) for label in labels[::step]]
-    texts = [text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…" for text in texts]
+    texts = [_shortened(label) for label in labels[::step]]
     size = 8 if len(labels) <= 30 else 5
     style: dict[str, Any] = {"rotation": 90} if side == "x" else {}
     setter = axes.set_xticks if side == "x" else axes.set_yticks
     setter(range(0, len(labels), step), texts, fontsize=size, parse_math=False, fontfamily=_fonts(), **style)
+
+
+def _shortened(label: str) -> str:
+    text = " ".join(label.split())
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"
 
 
 def _fonts() -> list[str]:
