@@ -2,10 +2,10 @@
 
     python benchmarks/training.py [--rounds 15] [--only steps|memory]
 
-Needs the extra `reference`. A step is a forward pass with dropout, the gradient, its norm clipped, and AdamW (of torch the fused one)
-on all parameters, biases and LayerNorm not decayed. Cases: MiniLM with its trained weights, and a BERT-base shape with random ones,
-float32, each with dropout 0.1 and without. Every round runs each contender once, in shuffled order; what counts is the median
-of the rounds' ratios. Before it, losses of three steps without dropout are compared.
+Needs the extra `reference`. A step is a forward pass, the gradient, its norm clipped, and AdamW (torch's fused one) on all
+parameters, of which biases and LayerNorm do not decay. Cases: MiniLM with its trained weights, and a BERT-base shape with random
+ones, float32, each with dropout 0.1 and without. Every round runs each contender once, in shuffled order; what counts is the
+median of the rounds' ratios. Before it, losses of three steps without dropout are compared.
 
 Then, in a process with eight simulated devices: what a step takes of each device's memory when parameters and optimiser are
 repeated, cut into eight, or four times cut into two, and whether the losses stay the same.

@@ -37,10 +37,12 @@ def warnings_as_lines() -> Iterator[None]:
 def warnings_at_once() -> Iterator[None]:
     """What warns within is said on standard error as it happens, a line each, for a command that takes long."""
 
-    def show(message: Warning | str, *_: Any) -> None:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
         print(f"warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always")
+        # Not those of the libraries below, which are for their developers.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("always", UserWarning)
         warnings.showwarning = show
         yield

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--output is empty; give the name of a folder")
     with _processes(arguments), warnings_at_once(), contextlib.ExitStack() as stack:
         is_quiet = arguments.quiet or jax.process_index() > 0
-        live = _Live(stack, is_quiet)
+        live = _Live(stack, is_quiet, options.training.batch_size)
         done = finetune(
             arguments.train,
             arguments.evaluation,
@@ -68,15 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
 class _Live:
     """What is seen while it trains."""
 
-    def __init__(self, stack: contextlib.ExitStack, is_quiet: bool) -> None:
-        self.stack, self.is_quiet = stack, is_quiet
+    def __init__(self, stack: contextlib.ExitStack, is_quiet: bool, batch_size: int) -> None:
+        self.stack, self.is_quiet, self.batch_size = stack, is_quiet, batch_size
         self.bar: Callable[[Record], None] | None = None
 
     def start(self, plan: Plan) -> None:
         """Say what is going to be done."""
         if not self.is_quiet:
             print(_plan_in_words(plan), file=sys.stderr)
-        self.bar = self.stack.enter_context(training_bar(self.is_quiet, plan.total_steps))
+        self.bar = self.stack.enter_context(training_bar(self.is_quiet, plan.total_steps, self.batch_size))
 
     def report(self, record: Record) -> None:
         """Show a record of metrics."""

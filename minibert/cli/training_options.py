@@ -42,7 +42,7 @@ def columns_given(arguments: argparse.Namespace) -> Columns:
     """The columns; of GLUE's files what is given replaces what is known."""
     given = {"text": arguments.text, "text_pair": arguments.text_pair}
     given["label"] = getattr(arguments, "label", None)
-    values = {name: _column(value) for name, value in given.items() if value is not None}
+    values: dict[str, Any] = {name: _column(value) for name, value in given.items() if value is not None}
     base = GLUE[arguments.glue] if arguments.glue else Columns()
     return replace(base, **values, has_header=base.has_header and not arguments.no_header, separator=arguments.separator)
 

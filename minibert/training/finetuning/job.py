@@ -1,9 +1,9 @@
 """The job: files are read and checked, a model is trained on them, and a folder holds what came of it, whole or not at all."""
 
+import contextlib
 import dataclasses
-import json
-import warnings
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import jax
 
 from minibert.checkpoints.new_folder import check_new
 from minibert.checkpoints.registry import resolve
-from minibert.errors import CheckpointError, InputError, TruncationWarning
+from minibert.errors import CheckpointError, InputError
 from minibert.features.corpus.receipt import tokenizer_digest, versions, weights_digest
 from minibert.training.finetuning.files import facts_of, read_for_training, texts_of
 from minibert.training.finetuning.models import (
@@ -24,12 +24,13 @@ from minibert.training.finetuning.models import (
     words_for,
 )
 from minibert.training.finetuning.options import FinetuneOptions
-from minibert.training.finetuning.prediction import write_task_file
+from minibert.training.finetuning.results import METRICS, Results, write_results
 from minibert.training.finetuning.work import Work
 from minibert.training.inference import logits_of
 from minibert.training.loop import Record, Trained, fit
 from minibert.training.metrics.training_extra import imported
 from minibert.training.parallel import Placement
+from minibert.training.reports import MetricsFile, TensorBoardEvents
 from minibert.training.tasks import DescribedTask
 
 
@@ -69,6 +70,7 @@ def finetune(
     restart: bool = False,
     planned: Callable[[Plan], None] | None = None,
     report: Callable[[Record], None] | None = None,
+    tensorboard: str | Path | None = None,
 ) -> Finetuned:
     """Train a model on a file, evaluate it on another, and write it into a new folder.
 
@@ -80,6 +82,7 @@ def finetune(
         restart: forget one that was.
         planned: is called once everything was read and checked, before the first step.
         report: is called with every record of metrics.
+        tensorboard: a folder for events of TensorBoard.
 
     Raises InputError for files that cannot be learnt from, by file and line, and for an interrupted training that was another one
     or that nobody mentioned; CheckpointError for a broken checkpoint, and where nothing can be written; TrainingError where the
@@ -89,9 +92,14 @@ def finetune(
     if resume and restart:
         raise InputError("resume and restart were both given; give one of them")
     work = Work(output)
-    with work.locked():
+    with work.locked(), contextlib.ExitStack() as stack:
         check_new(output)
-        return _Job(train, evaluation, options, work, report).run(resume, restart, planned)
+        reports = [] if report is None else [report]
+        if jax.process_index() == 0:
+            reports.append(stack.enter_context(MetricsFile(work.folder / METRICS)))
+            if tensorboard is not None:
+                reports.append(stack.enter_context(TensorBoardEvents(Path(tensorboard))))
+        return _Job(train, evaluation, options, work, reports).run(resume, restart, planned)
 
 
 class _Job:
@@ -101,9 +109,9 @@ class _Job:
         evaluation: str | Path | None,
         options: FinetuneOptions,
         work: Work,
-        report: Callable[[Record], None] | None,
+        reports: Sequence[Callable[[Record], None]],
     ) -> None:
-        self.options, self.work, self.report = options, work, report
+        self.options, self.work, self.reports = options, work, reports
         if evaluation is not None:
             # An evaluation after hours of training is no time to learn that a library is missing.
             imported("sklearn.metrics")
@@ -117,9 +125,7 @@ class _Job:
             self.tokenizer = self.words.tokenizer
         self.task: DescribedTask = task_of(options, self.tokenizer, self.labels, self.examples)
         self.rows = self.task.rows(self.examples)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TruncationWarning) if len(self.others) == 0 else None
-            self.other_rows = self.task.rows(self.others) if self.others else None
+        self.other_rows = self.task.rows(self.others) if self.others else None
         self.train_facts = facts_of(train, self.examples)
         self.other_facts = None if evaluation is None else facts_of(evaluation, self.others)
 
@@ -141,14 +147,18 @@ class _Job:
             evaluate=None if self.other_rows is None else self._evaluate,
             best_by=self.task.best_by,
             folder=self.work.folder,
-            report=self.report,
+            report=self._report,
             pad_token_id=self.tokenizer.pad_token_id,
         )
         metrics, details = self._measured(trained.model)
-        done = Finetuned(self.work.output, trained, metrics, details, unknown)
+        counts = self.task.counts(self.examples)
         if jax.process_index() == 0:
-            self._write(done)
-        return done
+            self._write(Results(trained, metrics, details, self.train_facts, self.other_facts, counts, unknown))
+        return Finetuned(self.work.output, trained, metrics, details, unknown)
+
+    def _report(self, record: Record) -> None:
+        for report in self.reports:
+            report(record)
 
     def _logits(self, model: Any, placement: Placement | None) -> Any:
         assert self.other_rows is not None
@@ -185,20 +195,14 @@ class _Job:
             "devices": {"count": len(devices), "kind": devices[0].device_kind, "processes": jax.process_count()},
         }
 
-    def _write(self, done: Finetuned) -> None:
-        final = self.work.folder / "final"
+    def _write(self, results: Results) -> None:
+        output, final = self.work.output, self.work.folder / "final"
         try:
-            if final.exists():
-                import shutil
-
-                shutil.rmtree(final)
-            save_trained(done.trained.model, self.task, self.tokenizer, final)
-            write_task_file(final, self.task)
-            (final / "metrics.jsonl").write_text(
-                "".join(json.dumps(record) + "\n" for record in done.trained.records), encoding="utf-8"
-            )
+            shutil.rmtree(final, ignore_errors=True)
+            save_trained(results.trained.model, self.task, self.tokenizer, final)
+            write_results(final, output.name, self.options, self.task, results)
             self.work.finish(final)
         except OSError as problem:
             raise CheckpointError(
-                f"{done.folder} cannot be written: {problem.strerror or problem}; make room, then go on with --resume"
+                f"{output} cannot be written: {problem.strerror or problem}; make room, then go on with --resume"
             ) from None

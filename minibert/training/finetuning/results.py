@@ -1,0 +1,113 @@
+"""What stands in the output folder besides the model: metrics, curves, the task, and the card that tells of all of it."""
+
+import dataclasses
+import importlib.util
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from minibert.checkpoints.registry import HubSource, lookup
+from minibert.errors import FetchError
+from minibert.features.corpus.receipt import versions
+from minibert.training.finetuning.options import FinetuneOptions
+from minibert.training.finetuning.prediction import write_task_file
+from minibert.training.loop import Trained
+from minibert.training.reports import CardFacts, ConfusionMatrix, DataFile, MetricsFile, model_card
+from minibert.training.tasks import DescribedTask
+
+METRICS, CURVES, CARD = "metrics.jsonl", "training_curves.png", "README.md"
+
+
+class Results(NamedTuple):
+    """What came of a training."""
+
+    trained: Trained
+    metrics: Mapping[str, float]
+    details: Mapping[str, Any]
+    """What the task tells besides: a confusion matrix, the types of entities."""
+    train: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None
+    counts: Mapping[str, int]
+    unknown_words: float | None
+
+
+def write_results(folder: Path, name: str, options: FinetuneOptions, task: DescribedTask, results: Results) -> None:
+    """Write them beside a model that was saved; without matplotlib there are no curves, and a warning says so."""
+    write_task_file(folder, task)
+    with MetricsFile(folder / METRICS) as file:
+        for record in results.trained.records:
+            file(record)
+    if importlib.util.find_spec("matplotlib") is None:
+        warnings.warn("there is no chart of the training without matplotlib: pip install 'minibert[plots]'", stacklevel=2)
+    else:
+        from minibert.plots import training_curves
+
+        training_curves(results.trained.records, folder / CURVES, title=name)
+    (folder / CARD).write_text(model_card(_facts(name, options, task, results)), encoding="utf-8")
+
+
+def _facts(name: str, options: FinetuneOptions, task: DescribedTask, results: Results) -> CardFacts:
+    matrix = results.details.get("confusion_matrix")
+    files = (("training", results.train), ("evaluation", results.evaluation))
+    trained = results.trained
+    return CardFacts(
+        name=name,
+        task=task.name,
+        # A folder's own name: where it lies is nobody's business but its owner's.
+        base=Path(options.model).name if options.vectors is None else Path(options.vectors).name,
+        base_model=_on_the_hub(options.model) if options.baseline is None else None,
+        labels=task.labels,
+        data=tuple(
+            DataFile(role, facts["name"], facts["examples"], facts["sha256"]) for role, facts in files if facts is not None
+        ),
+        options=dict(_told(options, task)),
+        seed=options.training.seed,
+        versions=versions(),
+        device=f"{jax.device_count()} × {jax.devices()[0].device_kind}",
+        steps=trained.steps,
+        best_step=trained.best_step,
+        metrics=results.metrics,
+        best_by=task.best_by if results.metrics else "",
+        confusion=None if matrix is None else ConfusionMatrix(tuple(results.details["labels"]), np.asarray(matrix)),
+        by_type=results.details.get("by_type"),
+        notes=tuple(_notes(results)),
+        is_baseline=options.baseline is not None,
+    )
+
+
+def _told(options: FinetuneOptions, task: DescribedTask) -> Iterator[tuple[str, Any]]:
+    """Every option by its name, without those that were nowhere used."""
+    values = dataclasses.asdict(options)
+    training = values.pop("training")
+    optimiser = training.pop("optimiser")
+    if options.baseline is None:
+        for name in ("baseline", "vectors", "trains_vectors", "lstm_size"):
+            values.pop(name)
+    for name in ("model", "columns", "token_column", "tag_column", "task_settings", "task"):
+        values.pop(name)
+    settings = {name: value for name, value in task.settings().items() if name not in ("task", "labels")}
+    training.pop("seed")
+    yield from (settings | values | training | optimiser).items()
+
+
+def _notes(results: Results) -> Iterator[str]:
+    for what, number in results.counts.items():
+        if number and what not in ("texts", "sentences", "questions", "rows"):
+            yield f"Of the training data, {what.replace('_', ' ')}: {number:,}."
+    if results.unknown_words is not None:
+        yield f"{results.unknown_words:.1%} of the words to learn from have no vector."
+    if results.trained.steps < results.trained.total_steps:
+        yield f"The training stopped before its {results.trained.total_steps:,} steps, for evaluations did not get better."
+
+
+def _on_the_hub(model: str) -> str | None:
+    """A checkpoint's id on the Hub, where the registry knows it."""
+    try:
+        source = lookup(model).source
+    except FetchError:
+        return None
+    return source.repository if isinstance(source, HubSource) else None
