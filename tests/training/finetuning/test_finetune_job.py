@@ -29,7 +29,15 @@ def test_every_task_goes_from_a_file_to_a_folder_that_predicts(task: str, tmp_pa
     done = trained(tmp_path, tiny_model_folder, task)
     assert not (tmp_path / "out.training").exists()
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names >= {"config.json", "model.safetensors", "vocab.txt", "minibert_task.json", "metrics.jsonl", "README.md", "training_curves.png"}
+    assert names >= {
+        "config.json",
+        "model.safetensors",
+        "vocab.txt",
+        "minibert_task.json",
+        "metrics.jsonl",
+        "README.md",
+        "training_curves.png",
+    }
     assert done.metrics and all(np.isfinite(value) for value in done.metrics.values())
     predictor = Predictor(tmp_path / "out")
     examples = read_examples(write_file(tmp_path, task), predictor.task.name, small_options(task, tiny_model_folder).columns)

@@ -1,0 +1,101 @@
+"""`minibert finetune` and `minibert predict`: from files to a folder, from a folder to predictions, and what is said."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_checkpoint import VOCABULARY, tiny_checkpoint
+
+from minibert.cli.main import main
+
+pytestmark = [pytest.mark.usefixtures("no_compilation_cache"), pytest.mark.filterwarnings("ignore::minibert.NewHeadWarning")]
+
+ROWS = [("the river bank", "river"), ("a river", "river"), ("the bank raised rates", "money"), ("its rates", "money")]
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.tsv"
+    path.write_text("text\tlabel\n" + "".join(f"{text}\t{label}\n" for text, label in ROWS * 2))
+    return path
+
+
+@pytest.fixture
+def finetune(tmp_path: Path) -> Run:
+    model = tiny_checkpoint(tmp_path / "model", VOCABULARY)
+
+    def run(*arguments: object) -> int:
+        small = ("--max-length", "19", "--epochs", "1", "--batch-size", "8", "--model", model, "--output", tmp_path / "out")
+        return main(["finetune", *map(str, (*small, *arguments))])
+
+    return run
+
+
+def test_a_model_is_trained_and_asked(
+    finetune: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    events = tmp_path / "events"
+    assert finetune("--task", "classify", "--train", data, "--eval", data, "--tensorboard", events) == 0
+    said = capsys.readouterr()
+    assert "accuracy" in said.out and f"wrote {tmp_path / 'out'} (the best after step 1 of 1)" in said.out
+    assert "training on data.tsv: 8 texts" in said.err and "labels money, river" in said.err
+    assert "warning: " in said.err and "does not hold" in said.err
+    assert list(events.iterdir())
+    assert main(["predict", "--model", str(tmp_path / "out"), "a river", "its rates"]) == 0
+    assert "a river" in capsys.readouterr().out
+    assert main(["predict", "--model", str(tmp_path / "out"), "--file", str(data), "--output", str(tmp_path / "said.jsonl")]) == 0
+    predictions = [json.loads(line) for line in (tmp_path / "said.jsonl").read_text().splitlines()]
+    assert [each["text"] for each in predictions] == [text for text, _ in ROWS * 2]
+    assert {each["label"] for each in predictions} <= {"river", "money"}
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a river\nits rates\n")
+    capsys.readouterr()
+    assert main(["predict", "--model", str(tmp_path / "out"), "--file", str(lines), "--format", "jsonl"]) == 0
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["label"] for each in shown] == [predictions[1]["label"], predictions[3]["label"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--train", "absent.tsv", "--task", "classify"], "absent.tsv"),
+        (["--train", "{data}"], "there is no task"),
+        (
+            ["--train", "{data}", "--task", "classify", "--stride", "3"],
+            "--stride was given, which the task classify does not have",
+        ),
+        (["--train", "{data}", "--task", "classify", "--label", "topic"], "topic"),
+        (["--train", "{data}", "--task", "regress"], "line 2"),
+        (["--train", "{data}", "--task", "pair"], "second text"),
+        (["--train", "{data}", "--task", "classify", "--learning-rate", "-1"], "learning_rate is -1.0"),
+        (["--train", "{data}", "--task", "classify", "--devices", "3x3"], "which takes 9"),
+        (["--train", "{data}", "--task", "classify", "--resume", "--restart"], "resume and restart were both given"),
+        (["--train", "{data}", "--task", "classify", "--process", "0"], "belong together"),
+        (["--train", "{data}", "--task", "classify", "--vectors", "glove.txt"], "without a baseline"),
+        (["--train", "{data}", "--task", "classify", "--max-length", "1000"], "max_length"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(
+    arguments: list[str], words: str, finetune: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert finetune(*(argument.format(data=data) for argument in arguments)) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].startswith("minibert: ") and words in said[0]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a river"], "has no minibert_task.json"),
+        ([], "there is no text to predict"),
+        (["a river", "--output", "said.txt"], "expected a file that ends in .jsonl"),
+        (["a river", "--batch-size", "0"], "--batch-size is 0"),
+    ],
+)
+def test_what_predict_cannot_do_is_said(arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    model = tiny_checkpoint(tmp_path / "model", VOCABULARY)
+    assert main(["predict", "--model", str(model), *arguments]) == 2
+    assert words in capsys.readouterr().err
