@@ -11,12 +11,12 @@ PIPELINE_TAGS = {
 """The Hub's name of each task."""
 
 COMMANDS = {
-    "classify": "minibert predict FOLDER --file texts.tsv --output predictions.jsonl",
-    "regress": "minibert predict FOLDER --file texts.tsv --output predictions.jsonl",
-    "multilabel": "minibert predict FOLDER --file texts.tsv --output predictions.jsonl",
-    "pair": "minibert predict FOLDER --file pairs.tsv --output predictions.jsonl",
-    "tag": "minibert predict FOLDER --file sentences.conll --output predictions.jsonl",
-    "qa": "minibert predict FOLDER --file questions.json --output predictions.jsonl",
+    "classify": "minibert predict --model FOLDER --file texts.tsv --output predictions.jsonl",
+    "regress": "minibert predict --model FOLDER --file texts.tsv --output predictions.jsonl",
+    "multilabel": "minibert predict --model FOLDER --file texts.tsv --output predictions.jsonl",
+    "pair": "minibert predict --model FOLDER --file pairs.tsv --output predictions.jsonl",
+    "tag": "minibert predict --model FOLDER --file sentences.conll --output predictions.jsonl",
+    "qa": "minibert predict --model FOLDER --file questions.json --output predictions.jsonl",
 }
 
 IN_TRANSFORMERS = {
