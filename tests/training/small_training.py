@@ -1,16 +1,22 @@
-"""A model, rows and a task that are learned in a second."""
+"""Models, rows and a task that are learned in a second, and what the tests of training compare."""
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax import Array
 
 from minibert import Bert, BertConfig, BertWithHeads
+from minibert.model.bert_with_heads import HeadsOutput
 from minibert.model.heads import new_head
+from minibert.model.numerics import Dense, dropout
+from minibert.model.tap import Tap, identity
 from minibert.training import LOSSES, OptimiserOptions
 from minibert.training.inference import logits_of
 from minibert.training.options import TrainingOptions
-from minibert.training.parallel import Placement
+from minibert.training.parallel import Placement, path_of
 from minibert.training.rows import Rows
 from minibert.training.step import Objective
 
@@ -30,6 +36,29 @@ def small_model(**overrides: Any) -> BertWithHeads:
     config = BertConfig(**{**vars(CONFIG), **overrides})
     head = new_head("sequence_classification", config, 2, 0.1, rngs=nnx.Rngs(1))
     return BertWithHeads(Bert(config, rngs=nnx.Rngs(0)), {"sequence_classification": head})
+
+
+class BagOfWords(nnx.Module):
+    """The mean of word vectors, half of it dropped, under one dense layer: compiled in a moment, for tests of the loop alone."""
+
+    def __init__(self) -> None:
+        self.config = CONFIG
+        self.word = nnx.Param(jax.random.normal(jax.random.key(0), (40, 8)))
+        self.dense = Dense(8, 2, CONFIG, rngs=nnx.Rngs(1))
+
+    def __call__(
+        self,
+        input_ids: Array,
+        attention_mask: Array,
+        token_type_ids: Array,
+        *,
+        dropout_key: Array | None = None,
+        tap: Tap = identity,
+    ) -> HeadsOutput:
+        words = jnp.asarray(self.word[...])[input_ids] * attention_mask[:, :, None]
+        mean = tap("mean", words.sum(axis=1) / attention_mask.sum(axis=1, keepdims=True))
+        logits = tap("logits", self.dense(dropout(mean, 0.5, dropout_key)))
+        return HeadsOutput({"sequence_classification": logits}, words, None, None, None)
 
 
 def small_rows(count: int = 50, seed: int = 0) -> Rows:
@@ -57,3 +86,15 @@ def accuracy_on(rows: Rows) -> Any:
         return {"accuracy": float(np.mean([row.argmax() == label for row, label in zip(logits, rows.labels, strict=True)]))}
 
     return evaluate
+
+
+def leaves_of(tree: Any) -> dict[str, np.ndarray]:
+    """The arrays of a tree by their paths, in this process's memory."""
+    return {path_of(keys): np.asarray(leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def differing(first: Any, second: Any) -> list[str]:
+    """The paths of the arrays that are not the same to the bit."""
+    ours, others = leaves_of(first), leaves_of(second)
+    assert ours.keys() == others.keys()
+    return [path for path in ours if ours[path].tobytes() != others[path].tobytes()]
