@@ -52,17 +52,13 @@ class TrainingCheckpoints:
 
         Raises CheckpointError where it cannot be written; those before it are as they were.
         """
-        import orbax.checkpoint as ocp
-
         target = self.folder / str(step)
         try:
             if jax.process_index() == 0:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for later in reversed([found for found in self.steps() if found >= step]):
                     self._remove(later)
-            with ocp.StandardCheckpointer() as checkpointer:
-                checkpointer.save(target, _by_path(arrays), force=True)
-                checkpointer.wait_until_finished()
+            _write(target, arrays)
             if jax.process_index() == 0:
                 _bring_to_disk(target)
                 record = {"files": _hashes(target), "remembered": dict(remembered)}
@@ -74,12 +70,9 @@ class TrainingCheckpoints:
         except CheckpointError:
             self._give_up(step)
             raise
-        except Exception as problem:  # orbax and what it writes with have errors of many kinds
+        except OSError as problem:
             self._give_up(step)
-            raise CheckpointError(
-                f"{target} cannot be written: {_first_line(problem)}; the checkpoints before it are whole: make room, then go on "
-                "with --resume"
-            ) from None
+            raise _unwritten(target, problem) from None
 
     def restore(self, like: Any) -> Restored | None:
         """The newest whole checkpoint, its arrays laid out as those of `like`; None where there is none at all.
@@ -171,6 +164,23 @@ def _by_path(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
+def _unwritten(target: Path, problem: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{target} cannot be written: {_first_line(problem)}; the checkpoints before it are whole: make room, then go on with --resume"
+    )
+
+
+def _write(target: Path, arrays: Any) -> None:
+    import orbax.checkpoint as ocp
+
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(target, _by_path(arrays), force=True)
+            checkpointer.wait_until_finished()
+    except Exception as problem:  # orbax and what it writes with have errors of many kinds
+        raise _unwritten(target, problem) from None
+
+
 def _read(folder: Path, like: Any) -> Any:
     import orbax.checkpoint as ocp
 
@@ -213,7 +223,9 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 def _first_line(problem: Exception) -> str:
     told = problem.strerror if isinstance(problem, OSError) else None
-    return (told or str(problem).strip() or type(problem).__name__).splitlines()[0][:300]
+    line = (told or str(problem).strip() or type(problem).__name__).splitlines()[0]
+    # What was tried stands at the beginning, and why it failed at the end.
+    return line if len(line) <= 300 else f"{line[:100]} … {line[-200:]}"
 
 
 def host_copy(tree: Any) -> Any:

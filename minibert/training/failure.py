@@ -43,6 +43,7 @@ def first_bad_tensor(model: Any, objective: Objective, batch: Batch, *, seed: in
     parameter = first_bad_leaf(model)
     if parameter is not None:
         return f"the parameter {parameter}"
+    batch = jax.tree.map(jnp.asarray, dict(batch))
     key = jax.random.fold_in(jax.random.key(seed), step)
     weights = objective.weights(batch)
     total = jax.tree.map(jnp.zeros_like, model)

@@ -18,7 +18,7 @@ from jax import Array
 from minibert.errors import CheckpointError, InputError, TrainingError
 from minibert.training.checkpoints import TrainingCheckpoints, host_copy
 from minibert.training.failure import first_bad_leaf, first_bad_tensor
-from minibert.training.layout import as_loaded, for_training
+from minibert.training.layout import as_loaded, compiler_options, for_training
 from minibert.training.optimiser import learning_rate
 from minibert.training.options import TrainingOptions
 from minibert.training.order import Order
@@ -135,7 +135,12 @@ class _Run:
             gathered=self.placement.gathered,
         )
         layout = (self.placement.shardings(state), self.placement.everywhere)
-        step_function = jax.jit(make_step, donate_argnums=0, out_shardings=layout)
+        step_function = jax.jit(
+            make_step,
+            donate_argnums=0,
+            out_shardings=layout,
+            compiler_options=compiler_options(rematerialise=options.rematerialise),
+        )
         state = self._restored(state)
         step = int(state.step)
         size = options.batch_size

@@ -1,5 +1,6 @@
 """Models, rows and a task that are learned in a second, and what the tests of training compare."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from minibert.model.numerics import Dense, dropout
 from minibert.model.tap import Tap, identity
 from minibert.training import LOSSES, OptimiserOptions
 from minibert.training.inference import logits_of
+from minibert.training.loop import Trained, fit
 from minibert.training.options import TrainingOptions
 from minibert.training.parallel import Placement, path_of
 from minibert.training.rows import Rows
@@ -32,17 +34,25 @@ CONFIG = BertConfig(
 OBJECTIVE = Objective({"sequence_classification": LOSSES["sequence_classification"]})
 
 
-def small_model(**overrides: Any) -> BertWithHeads:
+WITHOUT_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def small_model(head: str = "sequence_classification", num_labels: int = 2, **overrides: Any) -> BertWithHeads:
+    """BERT of two layers; `overrides` are of its configuration."""
     config = BertConfig(**{**vars(CONFIG), **overrides})
-    head = new_head("sequence_classification", config, 2, 0.1, rngs=nnx.Rngs(1))
-    return BertWithHeads(Bert(config, rngs=nnx.Rngs(0)), {"sequence_classification": head})
+    made = new_head(head, config, num_labels, config.hidden_dropout_prob, rngs=nnx.Rngs(1))
+    return BertWithHeads(Bert(config, rngs=nnx.Rngs(0)), {head: made})
 
 
 class BagOfWords(nnx.Module):
-    """The mean of word vectors, half of it dropped, under one dense layer: compiled in a moment, for tests of the loop alone."""
+    """The mean of word vectors, half of it dropped, under one dense layer: compiled in a moment, for tests of the loop alone.
 
-    def __init__(self) -> None:
+    With a head of which each token has logits there is no mean.
+    """
+
+    def __init__(self, head: str = "sequence_classification", dropout_prob: float = 0.5) -> None:
         self.config = CONFIG
+        self.head, self.dropout_prob = head, dropout_prob
         self.word = nnx.Param(jax.random.normal(jax.random.key(0), (40, 8)))
         self.dense = Dense(8, 2, CONFIG, rngs=nnx.Rngs(1))
 
@@ -56,9 +66,12 @@ class BagOfWords(nnx.Module):
         tap: Tap = identity,
     ) -> HeadsOutput:
         words = jnp.asarray(self.word[...])[input_ids] * attention_mask[:, :, None]
-        mean = tap("mean", words.sum(axis=1) / attention_mask.sum(axis=1, keepdims=True))
-        logits = tap("logits", self.dense(dropout(mean, 0.5, dropout_key)))
-        return HeadsOutput({"sequence_classification": logits}, words, None, None, None)
+        rows = words.reshape(-1, 8)
+        if self.head == "sequence_classification":
+            rows = tap("mean", words.sum(axis=1) / attention_mask.sum(axis=1, keepdims=True))
+        logits = tap("logits", self.dense(dropout(rows, self.dropout_prob, dropout_key)))
+        shape = logits.shape if self.head == "sequence_classification" else (*input_ids.shape, 2)
+        return HeadsOutput({self.head: logits.reshape(shape)}, words, None, None, None)
 
 
 def small_rows(count: int = 50, seed: int = 0) -> Rows:
@@ -86,6 +99,14 @@ def accuracy_on(rows: Rows) -> Any:
         return {"accuracy": float(np.mean([row.argmax() == label for row, label in zip(logits, rows.labels, strict=True)]))}
 
     return evaluate
+
+
+def short_training(folder: Path | None, **arguments: Any) -> Trained:
+    """Eight steps of a bag of words: states at each second one, evaluations at the fourth and the last."""
+    rows = small_rows(16)
+    options = small_options(batch_size=4, checkpoint_every=2, evaluate_every=4, log_every=3, learning_rate=0.05)
+    defaults = {"evaluate": accuracy_on(rows), "best_by": "accuracy", "folder": folder}
+    return fit(BagOfWords(), rows, OBJECTIVE, options, **defaults | arguments)
 
 
 def leaves_of(tree: Any) -> dict[str, np.ndarray]:

@@ -4,7 +4,10 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,20 +17,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_training import OBJECTIVE, BagOfWords, accuracy_on, differing, small_options, small_rows
-from test_resuming import CrashError, train
+from small_training import OBJECTIVE, BagOfWords, differing, short_training, small_options, small_rows
 
 from minibert.errors import CheckpointError
 from minibert.training import checkpoints
 from minibert.training.checkpoints import DamagedCheckpointWarning, TrainingCheckpoints
 from minibert.training.loop import Trained, fit
 
-ROWS = small_rows(16)
+
+class StopError(Exception):
+    """What ends a training in these tests where it is."""
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return train(tmp_path_factory.mktemp("undisturbed"))
+    return short_training(tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +41,10 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def stop(record: dict[str, Any]) -> None:
         if record["step"] == 8:
-            raise CrashError
+            raise StopError
 
-    with pytest.raises(CrashError):
-        train(folder, report=stop)
+    with pytest.raises(StopError):
+        short_training(folder, report=stop)
     assert sorted(os.listdir(folder / "states")) == ["4", "4.json", "6", "6.json"]
     assert sorted(os.listdir(folder / "best")) == ["4", "4.json"]
     return folder
@@ -160,7 +164,7 @@ def test_after_damage_the_training_ends_in_the_same_bits_and_nothing_is_left_ove
     damage(folder)
     is_damaged = damage not in (damage_none, leave_unfinished)
     with pytest.warns(DamagedCheckpointWarning, match="6") if is_damaged else contextlib.nullcontext():
-        trained = train(folder)
+        trained = short_training(folder)
     assert differing(trained.model, undisturbed.model) == []
     assert trained.records == undisturbed.records
     assert sorted(os.listdir(folder / "states")) == ["6", "6.json", "8", "8.json"]
@@ -174,7 +178,7 @@ def test_where_all_are_damaged_nothing_is_trained(folder: Path):
         pytest.warns(DamagedCheckpointWarning),
         pytest.raises(CheckpointError, match=r"states holds no checkpoint that is whole; start anew with --restart"),
     ):
-        train(folder)
+        short_training(folder)
 
 
 @pytest.mark.parametrize("damage", [shutil.rmtree, lambda folder: flip(folder / "manifest.ocdbt")], ids=["missing", "damaged"])
@@ -182,13 +186,13 @@ def test_a_best_checkpoint_that_is_not_whole_is_told_before_anything_is_trained(
     damage(folder / "best" / "4")
     sentence = r"the checkpoint of step 4 in .*best is needed and not whole: .*; bring it back, or start anew with --restart"
     with pytest.raises(CheckpointError, match=sentence):
-        train(folder, report=lambda record: pytest.fail("went on"))
+        short_training(folder, report=lambda record: pytest.fail("went on"))
 
 
 def test_a_best_checkpoint_without_its_record_is_told_as_well(folder: Path):
     (folder / "best" / "4.json").unlink()
     with pytest.raises(CheckpointError, match=r"4\.json does not exist; bring it back"):
-        train(folder)
+        short_training(folder)
 
 
 def test_checkpoints_of_another_model_are_refused_in_one_sentence(folder: Path):
@@ -197,18 +201,18 @@ def test_checkpoints_of_another_model_are_refused_in_one_sentence(folder: Path):
             super().__init__()
             self.word = nnx.Param(jnp.ones((41, 8)))
 
-    options = small_options(batch_size=4, checkpoint_every=2, evaluate_every=4)
+    rows = small_rows(16)
     with (
         pytest.warns(DamagedCheckpointWarning, match=r"the checkpoint .*6 cannot be read"),
         pytest.raises(CheckpointError, match="no checkpoint that is whole"),
     ):
-        fit(Wider(), ROWS, OBJECTIVE, options, evaluate=accuracy_on(ROWS), best_by="accuracy", folder=folder)
+        fit(Wider(), rows, OBJECTIVE, small_options(batch_size=4), folder=folder)
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path: Path):
     (tmp_path / "states").touch()
     with pytest.raises(CheckpointError, match=r"states cannot be read: Not a directory; expected a folder"):
-        train(tmp_path)
+        short_training(tmp_path)
 
 
 def failing(function: Callable[..., Any], call: int, problem: OSError) -> Callable[..., Any]:
@@ -235,9 +239,44 @@ def test_a_write_that_fails_once_is_told_and_leaves_the_checkpoints_before_it(
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, failing(getattr(owner, name), call, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
         with pytest.raises(CheckpointError, match=r"8(\.json)? cannot be written: No space left on device"):
-            train(folder)
+            short_training(folder)
     kept = {path: path.read_bytes() for path in files_of(folder) if "8" not in path.relative_to(folder).parts[1]}
     assert kept == before
-    trained = train(folder)
+    trained = short_training(folder)
+    assert differing(trained.model, undisturbed.model) == []
+    assert trained.records == undisturbed.records
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from small_training import short_training
+from minibert.errors import CheckpointError
+
+def fill(record):
+    if record["step"] == 6:
+        # No file may have more bytes: writes become short, and then fail.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+try:
+    short_training(Path(sys.argv[1]), report=fill)
+except CheckpointError as problem:
+    print(problem)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs RLIMIT_FSIZE")
+def test_a_full_disk_is_told_and_leaves_the_checkpoints_before_it(undisturbed: Trained, tmp_path: Path):
+    # JAX would otherwise want to write what it compiles.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    child = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, tmp_path], env=environment | {"PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert child.returncode == 0, child.stderr
+    told = r".*states/6 cannot be written: .*File too large.*: make room, then go on with --resume\n"
+    assert re.fullmatch(told, child.stdout), child.stdout
+    assert sorted(os.listdir(tmp_path / "states")) == ["2", "2.json", "4", "4.json"]
+    trained = short_training(tmp_path)
     assert differing(trained.model, undisturbed.model) == []
     assert trained.records == undisturbed.records

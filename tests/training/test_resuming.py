@@ -1,43 +1,31 @@
 """A training that is interrupted anywhere and goes on ends in the bits of one that was not."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orbax.checkpoint
 import pytest
-from small_training import OBJECTIVE, BagOfWords, accuracy_on, differing, small_options, small_rows
+from small_training import differing, short_training
 
 from minibert.training import checkpoints
 from minibert.training.checkpoints import TrainingCheckpoints
-from minibert.training.loop import Trained, fit
-
-ROWS = small_rows(16)
-MODEL = BagOfWords()
+from minibert.training.loop import Trained
 
 
 class CrashError(BaseException):
     """What ends a training in these tests where it is; no Exception, which someone might handle."""
 
 
-def train(folder: Path | None, **arguments: Any) -> Trained:
-    """Eight steps: states at each second one, evaluations at the fourth and the last."""
-    options = small_options(batch_size=4, checkpoint_every=2, evaluate_every=4, log_every=3, learning_rate=0.05)
-    return fit(
-        MODEL,
-        ROWS,
-        OBJECTIVE,
-        options,
-        **{"evaluate": accuracy_on(ROWS), "best_by": "accuracy", "folder": folder} | arguments,
-    )
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    return train(folder), folder
+    return short_training(folder), folder
 
 
 def assert_same(trained: Trained, undisturbed: Trained) -> None:
@@ -53,17 +41,17 @@ def assert_tidy(folder: Path) -> None:
 
 
 def test_with_and_without_checkpoints_the_training_is_the_same(undisturbed: tuple[Trained, Path]):
-    assert differing(train(None).model, undisturbed[0].model) == []
+    assert differing(short_training(None).model, undisturbed[0].model) == []
 
 
 def test_a_finished_training_is_not_made_again(undisturbed: tuple[Trained, Path]):
     trained, folder = undisturbed
     told: list[Any] = []
-    assert_same(train(folder, evaluate=lambda *_: pytest.fail("evaluated again"), report=told.append), trained)
+    assert_same(short_training(folder, evaluate=lambda *_: pytest.fail("evaluated again"), report=told.append), trained)
     assert told == trained.records
 
 
-def crash_at(call: int, function: Callable[..., Any], *, afterwards: bool) -> Callable[..., Any]:
+def crash_at(call: int, function: Callable[..., Any], *, afterwards: bool = False) -> Callable[..., Any]:
     """The function, but that its n-th call, counted from 1, ends in a crash, before it did anything or when it has done all."""
     calls = 0
 
@@ -87,27 +75,45 @@ PLACES = [
     (checkpoints, "_bring_to_disk", 3),
     (checkpoints, "write_atomically", 3),
     (checkpoints, "sync_folder", 3),
-    (TrainingCheckpoints, "save", 2),
-    (TrainingCheckpoints, "save", 3),
     (TrainingCheckpoints, "_remove", 1),
     (shutil, "rmtree", 2),
 ]
 
 
-@pytest.mark.parametrize("afterwards", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize(("owner", "name", "call"), PLACES, ids=[f"{name}-{call}" for _, name, call in PLACES])
+@pytest.mark.parametrize(("owner", "name", "call"), PLACES, ids=[name for _, name, _ in PLACES])
 def test_a_crash_at_any_place_of_the_protocol_changes_nothing(
-    owner: Any,
-    name: str,
-    call: int,
-    afterwards: bool,
-    undisturbed: tuple[Trained, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    owner: Any, name: str, call: int, undisturbed: tuple[Trained, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as patch:
-        patch.setattr(owner, name, crash_at(call, getattr(owner, name), afterwards=afterwards))
+        patch.setattr(owner, name, crash_at(call, getattr(owner, name)))
         with pytest.raises(CrashError):
-            train(tmp_path)
-    assert_same(train(tmp_path), undisturbed[0])
+            short_training(tmp_path)
+    assert_same(short_training(tmp_path), undisturbed[0])
     assert_tidy(tmp_path)
+
+
+@pytest.mark.parametrize("afterwards", [False, True], ids=["best alone", "both"])
+def test_a_crash_between_the_checkpoints_of_the_best_and_of_the_state_changes_nothing(
+    afterwards: bool, undisturbed: tuple[Trained, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingCheckpoints, "save", crash_at(3, TrainingCheckpoints.save, afterwards=afterwards))
+        with pytest.raises(CrashError):
+            short_training(tmp_path)
+    assert (tmp_path / "best" / "4.json").exists()
+    assert (tmp_path / "states" / "4.json").exists() == afterwards
+    assert_same(short_training(tmp_path), undisturbed[0])
+    assert_tidy(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_training_killed_at_20_moments_ends_in_the_undisturbed_bits(tmp_path: Path):
+    script = Path(__file__).with_name("kill_training.py")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(script.parent), *sys.path])}
+    outcome = subprocess.run([sys.executable, script, tmp_path, "20"], capture_output=True, text=True, env=environment)
+    assert outcome.returncode == 0, outcome.stderr
+    found = json.loads(outcome.stdout)
+    assert found["wrong"] == []
+    assert found["kills"] == 20
+    # The others in the middle of anything else.
+    assert found["at_operations"] == 10
