@@ -1,11 +1,12 @@
 """Checkpoints of a training that is under way, by orbax: whole or not there, proved by their sha256.
 
-A checkpoint is a folder of orbax's and beside it a small record, `7.json`, written last: the hashes of all its files and what
-the loop has to remember besides arrays. A folder without its record was never finished. Where the newest is damaged the one
-before it serves, and a warning says so: the steps in between are made again, to the same bits.
+A checkpoint is a folder of orbax's and beside it a small record, `7.json`, written last: the hashes of all its files, what the
+loop has to remember besides arrays, and a hash of this. A folder without its record was never finished. Where the newest is
+damaged the one before it serves, and a warning says so: the steps in between are made again, to the same bits.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from minibert.checkpoints.integrity import sha256_of
 from minibert.errors import CheckpointError, shown
 from minibert.strict_json import read_json_object
 
-_RECORD = re.compile(r"([0-9]{1,12})\.json")
+_RECORD = re.compile(r"(0|[1-9][0-9]{0,11})\.json")
 
 
 class DamagedCheckpointWarning(UserWarning):
@@ -47,34 +48,32 @@ class TrainingCheckpoints:
     def save(self, step: int, arrays: Any, remembered: Mapping[str, Any]) -> None:
         """Write a tree of arrays and what is to be remembered (JSON) as the checkpoint of `step`, then drop all but the last few.
 
+        Those of this step and of later ones go before it is written: a run that makes this step has gone back behind them.
+
         Raises CheckpointError where it cannot be written; those before it are as they were.
         """
-        import orbax.checkpoint as ocp
-
         target = self.folder / str(step)
         try:
             if jax.process_index() == 0:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._remove(step)
-            with ocp.StandardCheckpointer() as checkpointer:
-                checkpointer.save(target, _by_path(arrays), force=True)
-                checkpointer.wait_until_finished()
+                for later in reversed([found for found in self.steps() if found >= step]):
+                    self._remove(later)
+            _write(target, arrays)
             if jax.process_index() == 0:
+                _bring_to_disk(target)
                 record = {"files": _hashes(target), "remembered": dict(remembered)}
                 with write_atomically(self._record(step), error=CheckpointError) as file:
-                    file.write(json.dumps(record).encode())
+                    # In the order in which it was told, for what is remembered is shown again.
+                    file.write(json.dumps(record | {"sha256": _hash_of(record)}, allow_nan=False).encode())
                 sync_folder(self.folder)
                 for old in self.steps()[: -self.kept]:
                     self._remove(old)
         except CheckpointError:
             self._give_up(step)
             raise
-        except Exception as problem:  # orbax and what it writes with have errors of many kinds
+        except OSError as problem:
             self._give_up(step)
-            raise CheckpointError(
-                f"{target} cannot be written: {_first_line(problem)}; the checkpoints before it are whole: make room, then go on "
-                "with --resume"
-            ) from None
+            raise _unwritten(target, problem) from None
 
     def restore(self, like: Any) -> Restored | None:
         """The newest whole checkpoint, its arrays laid out as those of `like`; None where there is none at all.
@@ -94,23 +93,43 @@ class TrainingCheckpoints:
 
     def restore_only(self, step: int, like: Any) -> Any:
         """The arrays of the checkpoint of `step`. Raises CheckpointError where it is not there or not whole."""
-        self._checked_record(step)
+        self.check(step)
         return _read(self.folder / str(step), like)
+
+    def check(self, step: int) -> None:
+        """CheckpointError unless the checkpoint of `step` is there and whole."""
+        try:
+            self._checked_record(step)
+        except CheckpointError as problem:
+            raise CheckpointError(
+                f"the checkpoint of step {step} in {self.folder} is needed and not whole: {problem}; bring it back, or start "
+                "anew with --restart"
+            ) from None
 
     def steps(self) -> list[int]:
         """Of the finished checkpoints, from the oldest."""
-        with contextlib.suppress(FileNotFoundError):
+        try:
             found = [_RECORD.fullmatch(name) for name in os.listdir(self.folder)]
-            return sorted(int(match[1]) for match in found if match)
-        return []
+        except FileNotFoundError:
+            return []
+        except OSError as problem:
+            raise CheckpointError(f"{self.folder} cannot be read: {problem.strerror or problem}; expected a folder") from None
+        return sorted(int(match[1]) for match in found if match)
 
     def clean(self) -> None:
-        """Remove what was never finished."""
+        """Remove what was never finished. Raises CheckpointError for what cannot be removed."""
         whole = {name for step in self.steps() for name in (str(step), f"{step}.json")}
-        if self.folder.exists() and jax.process_index() == 0:
+        if not self.folder.exists() or jax.process_index() != 0:
+            return
+        try:
             for path in self.folder.iterdir():
                 if path.name not in whole:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        except OSError as problem:
+            raise CheckpointError(
+                f"what an earlier run left unfinished in {self.folder} cannot be removed: {problem.strerror or problem}; remove "
+                "it yourself"
+            ) from None
 
     def _checked_record(self, step: int) -> dict[str, Any]:
         record = read_json_object(self._record(step), error=CheckpointError)
@@ -118,6 +137,8 @@ class TrainingCheckpoints:
         files, remembered = record.get("files"), record.get("remembered")
         if not isinstance(files, dict) or not isinstance(remembered, dict):
             raise CheckpointError(f"{self._record(step)} is not the record of a checkpoint")
+        if record != {"files": files, "remembered": remembered, "sha256": _hash_of({"files": files, "remembered": remembered})}:
+            raise CheckpointError(f"the record {self._record(step)} is damaged: its sha256 is another")
         found = _hashes(folder)
         for name in sorted({*files, *found}):
             if files.get(name) != found.get(name):
@@ -134,7 +155,7 @@ class TrainingCheckpoints:
         shutil.rmtree(self.folder / str(step), ignore_errors=True)
 
     def _give_up(self, step: int) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, CheckpointError):
             if step not in self.steps():
                 self.clean()
 
@@ -142,6 +163,23 @@ class TrainingCheckpoints:
 def _by_path(tree: Any) -> dict[str, Any]:
     """The arrays by their paths: a plain dict, which any version of any library reads."""
     return {jax.tree_util.keystr(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _unwritten(target: Path, problem: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{target} cannot be written: {_first_line(problem)}; the checkpoints before it are whole: make room, then go on with --resume"
+    )
+
+
+def _write(target: Path, arrays: Any) -> None:
+    import orbax.checkpoint as ocp
+
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(target, _by_path(arrays), force=True)
+            checkpointer.wait_until_finished()
+    except Exception as problem:  # orbax and what it writes with have errors of many kinds
+        raise _unwritten(target, problem) from None
 
 
 def _read(folder: Path, like: Any) -> Any:
@@ -156,22 +194,35 @@ def _read(folder: Path, like: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(like), [found[path] for path in wanted])
 
 
+def _hash_of(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _bring_to_disk(folder: Path) -> None:
+    """Every file, and the names in every folder, so that a power cut after the record is written takes none of them."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        elif path.is_dir():
+            sync_folder(path)
+    sync_folder(folder)
+
+
 def _hashes(folder: Path) -> dict[str, str]:
-    """The sha256 of every file, after it was brought onto the disk."""
-    hashes = {}
+    """The sha256 of every file; nothing for what is no regular file and might never end."""
     try:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())
-                hashes[path.relative_to(folder).as_posix()] = sha256_of(path)
+        files = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
+        return {path.relative_to(folder).as_posix(): sha256_of(path) if path.is_file() else "" for path in files}
     except OSError as problem:
         raise CheckpointError(f"{folder} cannot be read: {problem.strerror or problem}") from None
-    return hashes
 
 
 def _first_line(problem: Exception) -> str:
-    return (str(problem).strip() or type(problem).__name__).splitlines()[0][:300]
+    told = problem.strerror if isinstance(problem, OSError) else None
+    line = (told or str(problem).strip() or type(problem).__name__).splitlines()[0]
+    # What was tried stands at the beginning, and why it failed at the end.
+    return line if len(line) <= 300 else f"{line[:100]} … {line[-200:]}"
 
 
 def host_copy(tree: Any) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from minibert.model.encoder import Encoder
@@ -27,6 +28,13 @@ def for_training(model: Any, *, rematerialise: bool = False) -> Any:
     return fast
 
 
+def compiler_options(*, rematerialise: bool) -> dict[str, str] | None:
+    """How a step is compiled so that `rematerialise` saves memory: a CPU's scheduler otherwise computes all again at once."""
+    if rematerialise and jax.default_backend() == "cpu":
+        return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    return None
+
+
 def as_loaded(trained: Any, model: Any) -> Any:
-    """The parameters of `trained` in a model laid out as `model`."""
-    return jax.tree.unflatten(jax.tree.structure(model), jax.tree.leaves(trained))
+    """The parameters of `trained`, arrays of NumPy or JAX, in a model laid out as `model`, as arrays of JAX."""
+    return jax.tree.unflatten(jax.tree.structure(model), [jnp.asarray(leaf) for leaf in jax.tree.leaves(trained)])

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from minibert.errors import CheckpointError, InputError, TrainingError
 from minibert.training.checkpoints import TrainingCheckpoints, host_copy
-from minibert.training.failure import first_bad_tensor
-from minibert.training.layout import as_loaded, for_training
+from minibert.training.failure import first_bad_leaf, first_bad_tensor
+from minibert.training.layout import as_loaded, compiler_options, for_training
 from minibert.training.optimiser import learning_rate
 from minibert.training.options import TrainingOptions
 from minibert.training.order import Order
@@ -25,7 +27,9 @@ from minibert.training.rows import Rows, batch_of
 from minibert.training.step import Measured, Objective, TrainingState, first_state, training_step
 
 Record = dict[str, Any]
-"""A line of metrics: `step`, `epoch`, and of training `loss`, `learning_rate`, `gradient_norm`, of an evaluation `evaluation`."""
+"""A line of metrics: `step`, `epoch`, and of training `loss`, `learning_rate`, `gradient_norm`, of an evaluation `evaluation`.
+
+Numbers are finite, as JSON wants them; a metric that is not is None."""
 
 
 @dataclass
@@ -81,8 +85,8 @@ def fit(
 
     Raises:
         InputError: no rows, more frozen layers than there are, a batch that the devices do not divide.
-        TrainingError: the loss or a gradient is not finite: the message names the step and the tensor.
-        CheckpointError: a checkpoint cannot be written, or those that are there are all damaged.
+        TrainingError: the loss, a gradient or a parameter is not finite: the message names the step and the tensor.
+        CheckpointError: a checkpoint cannot be written, those that are there are all damaged, or the best one is.
     """
     if not len(rows):
         raise InputError("there is nothing to train on; expected a row at least")
@@ -131,7 +135,12 @@ class _Run:
             gathered=self.placement.gathered,
         )
         layout = (self.placement.shardings(state), self.placement.everywhere)
-        step_function = jax.jit(make_step, donate_argnums=0, out_shardings=layout)
+        step_function = jax.jit(
+            make_step,
+            donate_argnums=0,
+            out_shardings=layout,
+            compiler_options=compiler_options(rematerialise=options.rematerialise),
+        )
         state = self._restored(state)
         step = int(state.step)
         size = options.batch_size
@@ -145,6 +154,8 @@ class _Run:
             keeps = self.checkpoints is not None and (evaluates or step % options.checkpoint_every == 0 or is_last)
             if step % options.log_every == 0 or evaluates or keeps or is_last:
                 self._write_measured(state)
+            if evaluates or keeps or is_last:
+                self._check_parameters(state, step)
             if evaluates:
                 self._evaluate(state, step)
             if keeps:
@@ -175,6 +186,9 @@ class _Run:
             self.progress = Progress(**found.remembered)
         except TypeError:
             raise CheckpointError(f"{self.checkpoints.folder} holds checkpoints of another version; use --restart") from None
+        if self.progress.best_step >= 0:
+            # Now rather than when all the rest is done.
+            self.best_checkpoints.check(self.progress.best_step)
         for record in self.progress.records:
             self.report(record) if self.report is not None else None
         return found.arrays
@@ -204,7 +218,7 @@ class _Run:
 
     def _fail(self, state: TrainingState, step: int) -> None:
         numbers = self.order.batch(step)
-        model = jax.tree.map(np.asarray, host_copy(state.model))
+        model = jax.tree.map(jnp.asarray, host_copy(state.model))
         batch = batch_of(self.rows, numbers, self.options.batch_size, pad_token_id=self.pad_token_id)
         what = first_bad_tensor(
             model, self.objective, batch, seed=self.options.seed, step=step, accumulation=self.options.accumulation
@@ -215,10 +229,19 @@ class _Run:
             "may help; the parameters before it are in the last checkpoint"
         )
 
+    def _check_parameters(self, state: TrainingState, step: int) -> None:
+        """Finite gradients do not make finite parameters where the optimiser divides by zero or the weight decay is over 1."""
+        if not _all_finite(state.model):
+            raise TrainingError(
+                f"after step {step} the parameter {first_bad_leaf(state.model)} is not finite, though all gradients were; lower "
+                "the learning rate or the weight decay, or raise epsilon; the parameters before it are in the last checkpoint"
+            )
+
     def _evaluate(self, state: TrainingState, step: int) -> None:
         assert self.evaluate is not None
         metrics = {name: float(value) for name, value in self.evaluate(state.model, self.placement).items()}
-        self._record({"step": step, "epoch": step / self.order.steps_per_epoch, "evaluation": metrics})
+        finite = {name: value if np.isfinite(value) else None for name, value in metrics.items()}
+        self._record({"step": step, "epoch": step / self.order.steps_per_epoch, "evaluation": finite})
         score = metrics.get(self.best_by)
         if score is None or not np.isfinite(score):
             warnings.warn(f"the evaluation after step {step} has no {self.best_by}, by which the best is chosen", stacklevel=2)
@@ -245,3 +268,8 @@ class _Run:
         if self.best_checkpoints is None:
             return host_copy(self.best_model)
         return host_copy(self.best_checkpoints.restore_only(self.progress.best_step, state.model))
+
+
+@jax.jit
+def _all_finite(tree: Any) -> Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()

@@ -1,7 +1,7 @@
 """One step of training as one compiled program: gradients, perhaps of a batch in parts, and what the optimiser makes of them.
 
-A step that would bring a number that is not finite into the model changes nothing, and neither does any step after it: the state
-says at which step it happened, and everything that led to it is still there to be looked at.
+A step whose loss or gradient is not finite changes nothing, and neither does any step after it: the state says at which step it
+happened, and everything that led to it is still there to be looked at.
 """
 
 from collections.abc import Callable, Mapping
@@ -119,7 +119,7 @@ def training_step(
         learning = [
             gradient for gradient, share in zip(jax.tree.leaves(gradients), jax.tree.leaves(shares), strict=True) if share > 0.0
         ]
-        norm = optax.global_norm(learning)
+        norm = optax.tree.norm(learning)
         is_sound = jnp.isfinite(loss) & jnp.isfinite(norm) & (state.failed_at < 0)
         updates, optimiser_state = transform.update(gradients, state.optimiser, state.model)
         changed = (optax.apply_updates(state.model, updates), optimiser_state)
