@@ -80,11 +80,7 @@ class BertWithHeads(nnx.Module):
         With the head `multiple_choice` every array is [batch, choices, tokens], and the encoder's outputs are those of
         batch · choices texts.
         """
-        given: list[Any] = [input_ids, attention_mask, token_type_ids, position_ids]
-        choices = 0
-        if any(isinstance(head, MultipleChoice) for head in self.heads.values()):
-            choices, given = _without_choices(given)
-        inputs = check_inputs(self.config, *given)
+        inputs, choices = self.checked_inputs(input_ids, attention_mask, token_type_ids, position_ids)
         if tap is not identity:
             return self.forward(
                 inputs,
@@ -95,6 +91,20 @@ class BertWithHeads(nnx.Module):
                 tap=tap,
             )
         return _compiled(self, inputs, dropout_key, choices, output_hidden_states, output_attentions)
+
+    def checked_inputs(
+        self,
+        input_ids: ChoicesArray,
+        attention_mask: ChoicesArray | None = None,
+        token_type_ids: ChoicesArray | None = None,
+        position_ids: ChoicesArray | None = None,
+    ) -> tuple[ModelInputs, int]:
+        """What `forward` takes: the batch as [texts, tokens], and how many of its texts are one question's, 0 for none."""
+        given: list[Any] = [input_ids, attention_mask, token_type_ids, position_ids]
+        choices = 0
+        if any(isinstance(head, MultipleChoice) for head in self.heads.values()):
+            choices, given = _without_choices(given)
+        return check_inputs(self.config, *given), choices
 
     def forward(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from minibert.errors import InputError, TraceError
-from minibert.model import Bert
+from minibert.model import Bert, BertWithHeads
 from minibert.model.inputs import ModelInputs, check_inputs
 from minibert.model.tap import data_flow_order, intermediate_names
 from minibert.verification.trace_file import checked_inputs, checked_values, read_trace_file, versions, write_trace_file
@@ -82,11 +82,11 @@ class Recorder:
         return self.names is None or name in self.names
 
 
-def record(model: Bert, batch: Mapping[str, Any], names: list[str] | None = None) -> Trace:
+def record(model: Bert | BertWithHeads, batch: Mapping[str, Any], names: list[str] | None = None) -> Trace:
     """Run the model on a batch and keep its intermediates.
 
     Args:
-        model: the model; the pass is compiled, and looking at it changes no bit of its results.
+        model: the model, with heads or without; the pass is compiled, and looking at it changes no bit of its results.
         batch: the keyword arguments of `model(...)`, as a Tokenizer gives them.
         names: which intermediates to keep, all by default.
 
@@ -96,19 +96,26 @@ def record(model: Bert, batch: Mapping[str, Any], names: list[str] | None = None
     """
     if not isinstance(batch, Mapping):
         raise InputError(f"record() was given a {type(batch).__name__}; expected the mapping that a Tokenizer returns")
-    known = intermediate_names(model.config.num_hidden_layers, pooler=model.pooler is not None)
-    check_names(names or (), known)
-    inputs = check_inputs(model.config, **batch)
+    encoder = model.bert if isinstance(model, BertWithHeads) else model
+    known = intermediate_names(model.config.num_hidden_layers, pooler=encoder.pooler is not None)
+    heads = [f"heads.{name}." for name in model.heads] if isinstance(model, BertWithHeads) else []
+    # What a head tells is its own affair.
+    check_names([name for name in names or () if not name.startswith(tuple(heads))], [*known, *(f"{head}…" for head in heads)])
+    inputs, choices = (
+        model.checked_inputs(**batch) if isinstance(model, BertWithHeads) else (check_inputs(model.config, **batch), 0)
+    )
     metadata = {
-        "implementation": "minibert Bert, compiled",
+        "implementation": f"minibert {type(model).__name__}, compiled",
         "versions": versions("minibert", "jax", "jaxlib", "flax"),
         "config": json.dumps(dataclasses.asdict(model.config)),
         "dtype": model.config.dtype,
         "device": jax.default_backend(),
     }
     wanted = None if names is None else frozenset(names)
-    recorded = _compiled_record(model, inputs, wanted)
-    values = {name: np.asarray(recorded[name]) for name in known if name in recorded}
+    recorded = _compiled_record(model, inputs, wanted, choices)
+    of_heads = [name for name in recorded if name.startswith(tuple(heads))]
+    values = {name: np.asarray(recorded[name]) for name in [*known, *of_heads] if name in recorded}
+    check_names(names or (), list(values))
     return Trace(values, {name: np.asarray(array) for name, array in inputs._asdict().items()}, metadata)
 
 
@@ -119,8 +126,13 @@ def check_names(names: Iterable[str], known: Sequence[str]) -> None:
         raise TraceError(f"{', '.join(unknown)} is no intermediate of this model; the names are {', '.join(known)}")
 
 
-@partial(jax.jit, static_argnames=("names",))
-def _compiled_record(model: Bert, inputs: ModelInputs, names: frozenset[str] | None) -> dict[str, Array]:
+@partial(jax.jit, static_argnames=("names", "choices"))
+def _compiled_record(
+    model: Bert | BertWithHeads, inputs: ModelInputs, names: frozenset[str] | None, choices: int
+) -> dict[str, Array]:
     recorder = Recorder(names)
-    model.forward(*inputs, tap=recorder)
+    if isinstance(model, BertWithHeads):
+        model.forward(inputs, choices, tap=recorder)
+    else:
+        model.forward(*inputs, tap=recorder)
     return recorder.recorded

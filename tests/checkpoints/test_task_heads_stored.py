@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 from task_batches import CLASSES, SIZES, TASKS, batch_of, labels_of, weight_of
 
+import minibert
 from minibert import Bert, BertConfig, BertWithHeads
 from minibert.checkpoints.blueprint import parameters_of
 from minibert.checkpoints.names import HEAD_PARAMETERS, table_for
@@ -40,13 +40,8 @@ def test_logits_and_loss_are_those_that_were_recorded(task: str):
     stored = np.load(STORED)
     head = task if task in CLASSES else "sequence_classification"
     model, batch = model_of(head), batch_of(task)
-    seen: dict[str, jax.Array] = {}
-
-    def look(name: str, value: jax.Array) -> jax.Array:
-        seen[name] = value
-        return value
-
-    output = model(**batch, tap=look)
+    seen = minibert.record(model, batch)
+    output = model(**batch)
     labels = labels_of(task, batch["attention_mask"])
     loss = sum(
         float(LOSSES[name](output.logits_by_head[name if name in output.logits_by_head else head], jnp.asarray(each)))
@@ -56,4 +51,14 @@ def test_logits_and_loss_are_those_that_were_recorded(task: str):
     for name in HEADS[head]:
         truth = stored[f"{task}/{name}"]
         np.testing.assert_allclose(output.logits_by_head[name], truth, rtol=0, atol=2e-6 * np.abs(truth).max())
-        np.testing.assert_array_equal(np.ravel(seen[f"heads.{name}.logits"]), np.ravel(output.logits_by_head[name]))
+        logits = np.asarray(output.logits_by_head[name])
+        np.testing.assert_allclose(seen[f"heads.{name}.logits"].reshape(logits.shape), logits, rtol=0, atol=1e-5)
+
+
+def test_the_intermediates_of_a_head_are_recorded_by_name():
+    model, batch = model_of("masked_lm"), batch_of("masked_lm")
+    names = ["heads.masked_lm.dense", "heads.masked_lm.logits", "layers.1.output"]
+    trace = minibert.record(model, batch, names)
+    assert sorted(trace) == sorted(names) and trace["heads.masked_lm.logits"].shape == (4, 11, 53)
+    with pytest.raises(minibert.TraceError, match=r"heads\.masked_lm\.logit is no intermediate"):
+        minibert.record(model, batch, ["heads.masked_lm.logit"])
