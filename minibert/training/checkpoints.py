@@ -167,8 +167,8 @@ def _by_path(tree: Any) -> dict[str, Any]:
 
 def _unwritten(target: Path, problem: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{target} cannot be written: {_first_line(problem)}; the checkpoints before it are whole: make room, then go on "
-        "with --resume"
+        f"{target} cannot be written: {_first_line(problem)}; the checkpoints before it are whole: make room, then go on with "
+        "--resume"
     )
 
 

@@ -99,8 +99,8 @@ def _place(path: str) -> tuple[float, int]:
     layer = re.search(r"layers\.(\d+)\.", path)
     part = max((place for place, name in enumerate(_FORWARD) if name in path), default=0)
     if layer is not None:
-        return int(layer[1]), part
-    return (-1 if "embeddings." in path else float("inf")), part
+        return float(layer[1]), part
+    return (-1.0 if "embeddings." in path else float("inf")), part
 
 
 def _parts(batch: Batch, key: Array, accumulation: int) -> list[tuple[Batch, Array]]:
