@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from minibert import InputError
 from minibert.printable import printable
 from minibert.training.reports import CardFacts, ConfusionMatrix, DataFile, model_card
+from minibert.training.reports.front_matter import quoted
 from minibert.training.reports.usage import PIPELINE_TAGS
 
 yaml = pytest.importorskip("yaml")
@@ -34,7 +35,7 @@ HOSTILE = (
     "1) item",
     "1.",
     "+ item",
-    "\u2028next\u0085line\ufeff",
+    "next \u2028 line \u0085 and \u2029 more\ufeff",
     "\N{GRINNING FACE} 日本語 e\u0301",
     "\x1b[31mred\x00",
     "\\",
@@ -193,6 +194,13 @@ def test_types_of_entities_have_a_table():
 def test_many_labels_are_cut():
     card = model_card(facts(labels=tuple(f"label{number}" for number in range(500))))
     assert "`label99` and 400 more; config.json has them all" in card and "label100" not in card
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_quoted_text_is_read_as_the_text_in_one_line(text: str):
+    written = quoted(text)
+    assert yaml.safe_load(written) == yaml.safe_load(f"- {written}")[0] == printable(text)
+    assert len(written.splitlines()) == 1
 
 
 texts = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=30), st.text("`|\\*_<>[]()#-+.: \n1a", max_size=12))
