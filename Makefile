@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check reference benchmark clean
+.PHONY: demo test long check reference benchmark clean
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "minibert needs Python 3.11 or newer; run: make PYTHON=python3.11 <target>")'
@@ -29,13 +29,19 @@ demo: $(VENV)/installed
 
 # One thread for the products of NumPy and torch: several processes share the cores, and threads that wait for each other take
 # longer.
-test reference: export OPENBLAS_NUM_THREADS = 1
-test reference: export OMP_NUM_THREADS = 1
+test long reference: export OPENBLAS_NUM_THREADS = 1
+test long reference: export OMP_NUM_THREADS = 1
 
 # Without a network the tests that need the default checkpoint are skipped, and say so.
 test: $(VENV)/installed-test
 	-$(BIN)/minibert fetch minilm-l6
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+# Trainings of tiny models, most of whose time the compiler would take for speed that they do not need.
+long: export XLA_FLAGS = --xla_backend_optimization_level=0
+long: $(VENV)/installed-test
+	-$(BIN)/minibert fetch minilm-l6
+	$(BIN)/python -m pytest -m long --numprocesses auto --dist worksteal
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -52,6 +58,7 @@ benchmark: $(VENV)/installed-reference
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/full_batches.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/trajectory.py
 	$(BIN)/python benchmarks/verification.py
 	$(BIN)/python benchmarks/tokenizer.py
 	$(BIN)/python benchmarks/start_up.py
