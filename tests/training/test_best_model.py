@@ -10,6 +10,8 @@ from small_training import OBJECTIVE, BagOfWords, leaves_of, small_options, smal
 
 from minibert.training.loop import Trained, fit
 
+pytestmark = pytest.mark.long
+
 
 class StopError(Exception):
     """What ends a training in these tests where it is."""

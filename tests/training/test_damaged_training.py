@@ -24,6 +24,8 @@ from minibert.training import checkpoints
 from minibert.training.checkpoints import DamagedCheckpointWarning, TrainingCheckpoints
 from minibert.training.loop import Trained, fit
 
+pytestmark = pytest.mark.long
+
 
 class StopError(Exception):
     """What ends a training in these tests where it is."""

@@ -18,6 +18,8 @@ from minibert.training.optimiser import OptimiserOptions
 from minibert.training.parallel import PARTITIONS, SHARD, Placement, path_of, share_of
 from minibert.training.step import first_state
 
+pytestmark = pytest.mark.long
+
 HERE = Path(__file__).parent
 
 

@@ -13,6 +13,8 @@ from small_training import small_model
 from minibert.model import attention, embeddings, feed_forward, heads
 from minibert.model.numerics import dropout
 
+pytestmark = pytest.mark.long
+
 RATES = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.4}
 IDS = np.arange(12 * 16, dtype=np.int32).reshape(12, 16) % 40
 

@@ -17,6 +17,8 @@ from minibert.training import checkpoints
 from minibert.training.checkpoints import TrainingCheckpoints
 from minibert.training.loop import Trained
 
+pytestmark = pytest.mark.long
+
 
 class CrashError(BaseException):
     """What ends a training in these tests where it is; no Exception, which someone might handle."""

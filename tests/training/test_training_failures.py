@@ -20,6 +20,8 @@ from minibert.training.order import Order
 from minibert.training.rows import Rows, batch_of
 from minibert.training.step import Objective, first_state, training_step
 
+pytestmark = pytest.mark.long
+
 POISON = 39
 
 

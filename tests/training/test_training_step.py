@@ -15,6 +15,8 @@ from minibert.training.optimiser import OptimiserOptions
 from minibert.training.rows import Rows, batch_of
 from minibert.training.step import Measured, Objective, TrainingState, first_state, training_step
 
+pytestmark = pytest.mark.long
+
 # A gradient that is zero but for rounding, as of a bias under a softmax, moves nothing then.
 OPTIONS = OptimiserOptions(learning_rate=1e-3, warm_up=0.0, epsilon=1e-3)
 STEPS = 3

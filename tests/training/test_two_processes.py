@@ -16,7 +16,10 @@ from small_training import OBJECTIVE, BagOfWords, small_options, small_rows
 from minibert.training.inference import logits_of
 from minibert.training.loop import fit
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="JAX's processes on CPUs talk by gloo, on Linux")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="JAX's processes on CPUs talk by gloo, on Linux"),
+]
 
 HERE = Path(__file__).parent
 

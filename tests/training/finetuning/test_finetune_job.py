@@ -24,6 +24,7 @@ def trained(tmp_path: Path, model: Path, task: str, output: str = "out", **optio
     return finetune(data, data, tmp_path / output, small_options(task, model, **options))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_goes_from_a_file_to_a_folder_that_predicts(task: str, tmp_path: Path, tiny_model_folder: Path):
     done = trained(tmp_path, tiny_model_folder, task)
@@ -47,6 +48,7 @@ def test_every_task_goes_from_a_file_to_a_folder_that_predicts(task: str, tmp_pa
     assert logits_metrics == pytest.approx(dict(done.metrics), abs=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["classify", "tag", "qa", "regress", "multilabel"])
 def test_the_baseline_learns_the_same_tasks(task: str, tmp_path: Path, tiny_model_folder: Path):
     done = trained(tmp_path, tiny_model_folder, task, baseline="lstm", lstm_size=8, learning_rate=1e-2)
@@ -57,6 +59,7 @@ def test_the_baseline_learns_the_same_tasks(task: str, tmp_path: Path, tiny_mode
     assert metrics == pytest.approx(dict(done.metrics), abs=1e-6)
 
 
+@pytest.mark.long
 def test_the_same_files_and_options_give_the_same_bits(tmp_path: Path, tiny_model_folder: Path):
     trained(tmp_path, tiny_model_folder, "classify", "one")
     trained(tmp_path, tiny_model_folder, "classify", "two")
@@ -66,6 +69,7 @@ def test_the_same_files_and_options_give_the_same_bits(tmp_path: Path, tiny_mode
     assert (tmp_path / "three" / "model.safetensors").read_bytes() != one
 
 
+@pytest.mark.long
 def test_labels_and_their_kind_are_in_the_configuration(tmp_path: Path, tiny_model_folder: Path):
     trained(tmp_path, tiny_model_folder, "classify")
     config = json.loads((tmp_path / "out" / "config.json").read_text())
@@ -88,6 +92,7 @@ def interrupt_at(step: int) -> Any:
     return report
 
 
+@pytest.mark.long
 def test_an_interrupted_training_goes_on_when_told_and_ends_with_the_same_bits(tmp_path: Path, tiny_model_folder: Path):
     data, options = write_file(tmp_path, "classify"), small_options("classify", tiny_model_folder)
     finetune(data, data, tmp_path / "whole", options)
@@ -101,6 +106,7 @@ def test_an_interrupted_training_goes_on_when_told_and_ends_with_the_same_bits(t
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.long
 def test_another_training_is_not_resumed_and_what_differs_is_said(tmp_path: Path, tiny_model_folder: Path):
     data, options = write_file(tmp_path, "classify"), small_options("classify", tiny_model_folder)
     with pytest.raises(InterruptedByTestError):
@@ -162,6 +168,7 @@ def test_balanced_classes_weigh_by_how_rare_they_are(tmp_path: Path, tiny_model_
     np.testing.assert_allclose(weights, [4 / 6, 4 / 2])
 
 
+@pytest.mark.long
 def test_a_head_of_other_labels_is_replaced_only_when_asked(tmp_path: Path, tiny_model_folder: Path):
     trained(tmp_path, tiny_model_folder, "classify", "two")
     data = tmp_path / "three.tsv"
@@ -173,6 +180,7 @@ def test_a_head_of_other_labels_is_replaced_only_when_asked(tmp_path: Path, tiny
         finetune(data, None, tmp_path / "out", small_options("classify", tmp_path / "two", replace_head=True))
 
 
+@pytest.mark.long
 def test_bfloat16_products_leave_float32_parameters(tmp_path: Path, tiny_model_folder: Path):
     done = trained(tmp_path, tiny_model_folder, "classify", dtype="bfloat16")
     assert {leaf.dtype for leaf in jax.tree.leaves(done.trained.model)} == {np.dtype("float32")}
