@@ -1,7 +1,5 @@
 """Opening a task's file, and its lines as text: line ends that join rows or change within the file are told by their line."""
 
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +8,7 @@ from typing import IO
 
 from minibert.errors import InputError
 from minibert.features.corpus.sources.lines import Line, numbered_lines, text_of, without_end
+from minibert.features.corpus.sources.source import regular_size
 from minibert.training.data.data_warning import DataWarning
 
 MAX_TASK_FILE_BYTES = 4 << 30
@@ -24,20 +23,9 @@ def place_of(name: str, line: int) -> str:
 @contextmanager
 def opened(path: str | Path) -> Iterator[IO[bytes]]:
     """The file, open for reading bytes; InputError for what is missing, no regular file, too large or not readable."""
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist; expected a file") from None
-    except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
-        raise InputError(f"{path} cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{path} is a folder; expected a file")
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path} is no regular file; expected one: neither pipes nor devices are read")
-    if status.st_size > MAX_TASK_FILE_BYTES:
-        raise InputError(
-            f"{path} has {status.st_size:,} bytes; expected at most {MAX_TASK_FILE_BYTES:,}: take a part of its rows"
-        )
+    size = regular_size(str(path), otherwise="")
+    if size > MAX_TASK_FILE_BYTES:
+        raise InputError(f"{path} has {size:,} bytes; expected at most {MAX_TASK_FILE_BYTES:,}: take a part of its rows")
     try:
         with open(path, "rb") as file:
             yield file

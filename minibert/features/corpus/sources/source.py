@@ -39,8 +39,11 @@ class Source(Protocol):
         ...
 
 
-def regular_size(path: str) -> int:
-    """The size of a regular file in bytes; InputError for anything else, which could not be read twice or would never end."""
+def regular_size(path: str, otherwise: str = ", or - for the lines of standard input") -> int:
+    """The size of a regular file in bytes; InputError for anything else, which could not be read twice or would never end.
+
+    `otherwise`: what may be given in place of a file, as the message says it.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -50,5 +53,5 @@ def regular_size(path: str) -> int:
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{path} is a folder; expected a file of texts")
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{path} is no regular file; expected one, or - for the lines of standard input")
+        raise InputError(f"{path} is no regular file; expected one{otherwise}")
     return status.st_size
