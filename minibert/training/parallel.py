@@ -5,6 +5,7 @@ The model knows nothing of it. A mesh has two axes: over `data` parameters are r
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from minibert.errors import InputError, shown
+from minibert.errors import InputError, MinibertError, shown
 
 DATA, SHARD = "data", "shard"
 
@@ -93,6 +94,24 @@ def share_of(rows: int) -> slice:
     """Which rows of a batch this process gives."""
     count, number = jax.process_count(), jax.process_index()
     return slice(rows * number // count, rows * (number + 1) // count)
+
+
+def together(action: Callable[[], None]) -> None:
+    """Let the first process do it while the others wait. Where it fails there, InputError in every process."""
+    problem: MinibertError | None = None
+    if jax.process_index() == 0:
+        try:
+            action()
+        except MinibertError as found:
+            problem = found
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        has_failed = multihost_utils.broadcast_one_to_all(np.int32(problem is not None))
+        if has_failed and problem is None:
+            raise InputError("the first of the processes refused, and says why")
+    if problem is not None:
+        raise problem
 
 
 def bytes_per_device(tree: Any) -> int:

@@ -29,7 +29,7 @@ from minibert.training.finetuning.work import Work
 from minibert.training.inference import logits_of
 from minibert.training.loop import Record, Trained, fit
 from minibert.training.metrics.training_extra import imported
-from minibert.training.parallel import Placement
+from minibert.training.parallel import Placement, together
 from minibert.training.reports import MetricsFile, TensorBoardEvents
 from minibert.training.tasks import DescribedTask
 
@@ -133,7 +133,7 @@ class _Job:
         options = self.options.training
         Placement(options.devices).check_batch_size(options.batch_size, options.accumulation)
         model = new_model(self.options, self.task, self.words)
-        self.work.start(self._facts(), resume=resume, restart=restart)
+        together(lambda: self.work.start(self._facts(), resume=resume, restart=restart))
         unknown = None if self.words is None else self.words.unknown
         if planned is not None:
             steps = options.epochs * -(-len(self.rows) // options.batch_size)
@@ -177,7 +177,12 @@ class _Job:
         """Of the model as it is stored, not as it is laid out for training."""
         if self.other_rows is None:
             return {}, {}
-        logits = self._logits(model, None)
+        placement = None
+        if jax.process_count() > 1:
+            # No process has devices for a computation of its own.
+            placement = Placement(self.options.training.devices)
+            model = placement.place(model)
+        logits = self._logits(model, placement)
         return self.task.metrics(self.others, logits), self.task.details(self.others, logits)
 
     def _facts(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Work:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, plan: Mapping[str, Any], *, resume: bool, restart: bool) -> None:
-        """Note what is going to be done, or make sure that it is what an interrupted run was doing.
+        """Note what is going to be done, or make sure that it is what an interrupted run was doing; one process is enough for it.
 
         Raises InputError, saying what differs, where it is not, and where a run was interrupted and nobody said what to do.
         """
@@ -72,12 +72,11 @@ class Work:
                     "begin anew with --restart"
                 )
             return
-        if jax.process_index() == 0:
-            for name in ("states", "best", "final"):
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-            with write_atomically(path) as file:
-                file.write(json.dumps(now, indent=1, sort_keys=True).encode())
-            sync_folder(self.folder)
+        for name in ("states", "best", "final"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        with write_atomically(path) as file:
+            file.write(json.dumps(now, indent=1, sort_keys=True).encode())
+        sync_folder(self.folder)
 
     def finish(self, final: Path) -> None:
         """The folder `final` becomes the output, whole, and nothing else is left."""
