@@ -27,7 +27,7 @@ def run_child(*arguments: Any) -> dict[str, Any]:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]),
         # Compiled in a hurry: the programs are many and small.
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1",
     }
     child = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=600)
     assert child.returncode == 0, child.stderr
