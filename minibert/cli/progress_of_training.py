@@ -102,7 +102,10 @@ def _bar(total_steps: int, batch_size: int) -> Iterator[Report]:
 
 
 def _evaluated(record: dict[str, Any], total_steps: int) -> str:
-    metrics = ", ".join(f"{' '.join(printable(name).split())} {value:.4f}" for name, value in record["evaluation"].items())
+    metrics = ", ".join(
+        f"{' '.join(printable(name).split())} {'undefined' if value is None else f'{value:.4f}'}"
+        for name, value in record["evaluation"].items()
+    )
     return f"step {record['step']:,} of {total_steps:,}, epoch {record['epoch']:.4g}: {metrics}"
 
 

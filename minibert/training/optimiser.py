@@ -56,9 +56,10 @@ class OptimiserOptions:
             ("learning_rate", 0.0, 1e3),
             ("weight_decay", 0.0, 1.0),
             ("warm_up", 0.0, 1.0),
-            ("beta1", 0.0, 1.0),
-            ("beta2", 0.0, 1.0),
-            ("epsilon", 0.0, 1.0),
+            # Adam divides by 1 − beta, and by epsilon where a gradient is zero.
+            ("beta1", 0.0, 0.9999999),
+            ("beta2", 0.0, 0.9999999),
+            ("epsilon", 1e-30, 1.0),
             ("layer_decay", 0.0, 1.0),
         ):
             value = getattr(self, name)

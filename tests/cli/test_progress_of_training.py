@@ -64,6 +64,11 @@ def test_a_log_gets_a_line_for_each_evaluation(capsys):
     assert lines[1] == "step 50 of 1,000, epoch 1: accuracy 1.0000"
 
 
+def test_a_metric_that_is_undefined_is_said_to_be_so(capsys):
+    lines = said_by([{"step": 10, "epoch": 0.5, "evaluation": {"pearson": None, "f1": 0.5}}], 100, capsys)
+    assert lines == ["step 10 of 100, epoch 0.5: pearson undefined, f1 0.5000"]
+
+
 def test_nothing_is_said_when_quiet(capsys, monkeypatch):
     records = [training(10, math.nan), evaluation(10, accuracy=0.5)]
     assert said_by(records, 10, capsys, quiet=True) == []

@@ -108,6 +108,12 @@ def test_more_frozen_layers_than_there_are_and_no_steps_are_refused():
         optimiser(small_model(), 0)
 
 
+@pytest.mark.parametrize("option", [{"epsilon": 0.0}, {"beta1": 1.0}, {"beta2": 1.0}])
+def test_what_adam_would_divide_zero_by_is_refused(option: dict[str, float]):
+    with pytest.raises(InputError, match=f"{next(iter(option))} is"):
+        OptimiserOptions(**option)
+
+
 @pytest.mark.reference
 def test_fifty_steps_follow_torch(tmp_path):
     """torch's AdamW, its clipping and transformers' schedule from the same weights on the same batches: parameters to 1e-4."""

@@ -46,7 +46,8 @@ class TensorBoardEvents:
     def __call__(self, record: Record) -> None:
         """Append a record's numbers, those that are not finite too: TensorBoard marks them."""
         if "evaluation" in record:
-            scalars = {f"evaluation/{name}": value for name, value in record["evaluation"].items()}
+            known = {name: value for name, value in record["evaluation"].items() if value is not None}
+            scalars = {f"evaluation/{name}": value for name, value in known.items()}
         else:
             scalars = {f"train/{name}": record[name] for name in OF_TRAINING}
         values = [self._summary.Value(tag=printable(tag), simple_value=value) for tag, value in scalars.items()]
