@@ -93,6 +93,8 @@ def finetune(
         raise InputError("resume and restart were both given; give one of them")
     work = Work(output)
     with work.locked(), contextlib.ExitStack() as stack:
+        if resume:
+            together(work.check_unfinished)
         check_new(output)
         reports = [] if report is None else [report]
         if jax.process_index() == 0:

@@ -78,6 +78,12 @@ class Work:
             file.write(json.dumps(now, indent=1, sort_keys=True).encode())
         sync_folder(self.folder)
 
+    def check_unfinished(self) -> None:
+        """InputError where the output is there whole, and only what led to it was not removed yet; then it is."""
+        if (self.folder / PLAN).exists() and self.output.exists() and any(self.output.iterdir()):
+            self.remove()
+            raise InputError(f"the training of {self.output} is done, and there is nothing to go on with; use what is there")
+
     def finish(self, final: Path) -> None:
         """The folder `final` becomes the output, whole, and nothing else is left."""
         for path in final.rglob("*"):

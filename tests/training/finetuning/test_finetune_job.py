@@ -14,6 +14,7 @@ from minibert import InputError, NewHeadWarning
 from minibert.errors import CheckpointError
 from minibert.training.finetuning import Finetuned, FinetuneOptions, Predictor, finetune
 from minibert.training.finetuning.files import read_examples
+from minibert.training.finetuning.work import Work
 from minibert.training.tasks import TASKS
 
 pytestmark = pytest.mark.filterwarnings("ignore::minibert.NewHeadWarning")
@@ -104,6 +105,25 @@ def test_an_interrupted_training_goes_on_when_told_and_ends_with_the_same_bits(t
     finetune(data, data, tmp_path / "out", options, resume=True)
     for name in ("model.safetensors", "metrics.jsonl", "config.json"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.long
+def test_a_kill_behind_the_last_rename_leaves_a_whole_output(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data, options = write_file(tmp_path, "classify"), small_options("classify", tiny_model_folder)
+
+    def killed(work: Work) -> None:
+        raise InterruptedByTestError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Work, "remove", killed)
+        with pytest.raises(InterruptedByTestError):
+            finetune(data, data, tmp_path / "out", options)
+    Predictor(tmp_path / "out")
+    with pytest.raises(InputError, match="is done, and there is nothing to go on with"):
+        finetune(data, data, tmp_path / "out", options, resume=True)
+    assert not (tmp_path / "out.training").exists()
 
 
 @pytest.mark.long
