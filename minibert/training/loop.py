@@ -124,13 +124,12 @@ class _Run:
     def run(self) -> Trained:
         options = self.options
         fast = for_training(self.model, rematerialise=options.rematerialise)
-        state = self.placement.place(first_state(fast, self.total_steps, options.optimiser))
+        state = self.placement.place(first_state(fast, self.total_steps, options.optimiser, seed=options.seed))
         make_step = training_step(
             fast,
             self.objective,
             self.total_steps,
             options.optimiser,
-            seed=options.seed,
             accumulation=options.accumulation,
             gathered=self.placement.gathered,
         )

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt32
 
 from minibert.training.losses import Loss, mean_of
 from minibert.training.optimiser import OptimiserOptions, learning_shares, optimiser
@@ -30,6 +30,8 @@ class TrainingState(NamedTuple):
     """How many steps were made; also what the next one's dropout is drawn from."""
     failed_at: Int[Array, ""]
     """The step, counted from 0, whose loss or gradient was not finite; −1 while there was none."""
+    seed: UInt32[Array, ""]
+    """Of dropout's random numbers; no constant of the program, which then serves for every seed."""
 
 
 class Measured(NamedTuple):
@@ -74,10 +76,11 @@ class Objective(NamedTuple):
         )
 
 
-def first_state(model: Any, total_steps: int, options: OptimiserOptions) -> TrainingState:
-    """Before the first step. Raises InputError as `optimiser` does."""
+def first_state(model: Any, total_steps: int, options: OptimiserOptions, *, seed: int = 0) -> TrainingState:
+    """Before the first step; `seed` is dropout's. Raises InputError as `optimiser` does."""
     transform = optimiser(model, total_steps, options)
-    return TrainingState(model, transform.init(model), jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32))
+    start, none = jnp.zeros((), jnp.int32), jnp.full((), -1, jnp.int32)
+    return TrainingState(model, transform.init(model), start, none, jnp.full((), seed, jnp.uint32))
 
 
 def training_step(
@@ -86,7 +89,6 @@ def training_step(
     total_steps: int,
     options: OptimiserOptions,
     *,
-    seed: int = 0,
     accumulation: int = 1,
     gathered: Callable[[Any], Any] = lambda model: model,
 ) -> Callable[[TrainingState, Batch], tuple[TrainingState, Measured]]:
@@ -96,7 +98,6 @@ def training_step(
         model: whose parameters' paths say what learns; its values are not kept.
         objective: what is minimised.
         total_steps, options: as of `optimiser`, which raises InputError.
-        seed: of dropout's random numbers.
         accumulation: into so many parts a batch is divided, one after the other, to save memory; its rows are a multiple. The
             gradient is that of the whole batch, whatever labels the parts hold.
         gathered: what brings a model whose parameters lie in pieces together, where one device is to compute with all of it.
@@ -105,7 +106,7 @@ def training_step(
     shares = learning_shares(model, options)
 
     def step(state: TrainingState, batch: Batch) -> tuple[TrainingState, Measured]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        key = jax.random.fold_in(jax.random.key(state.seed), state.step)
         weights = objective.weights(batch)
 
         def loss_of(model: Any, rows: Batch, key: Array) -> Float[Array, ""]:
@@ -127,7 +128,7 @@ def training_step(
             lambda new, old: jnp.where(is_sound, new, old), changed, (state.model, state.optimiser)
         )
         failed_at = jnp.where(is_sound | (state.failed_at >= 0), state.failed_at, state.step)
-        return TrainingState(new_model, new_optimiser, state.step + 1, failed_at), Measured(loss, norm)
+        return TrainingState(new_model, new_optimiser, state.step + 1, failed_at, state.seed), Measured(loss, norm)
 
     return step
 

@@ -24,10 +24,10 @@ IN_A_HURRY = {"xla_backend_optimization_level": 0}
 
 
 def compiled_step(
-    model: Any, objective: Objective, batch: Any, options: OptimiserOptions = OPTIONS, **arguments: Any
+    model: Any, objective: Objective, batch: Any, options: OptimiserOptions = OPTIONS, seed: int = 0, **arguments: Any
 ) -> tuple[TrainingState, Any]:
     """What precedes the first step, and the program, compiled in a hurry."""
-    state = first_state(model, STEPS, options)
+    state = first_state(model, STEPS, options, seed=seed)
     return state, jax.jit(training_step(model, objective, STEPS, options, **arguments)).lower(state, batch).compile(IN_A_HURRY)
 
 
