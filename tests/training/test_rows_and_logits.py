@@ -97,6 +97,7 @@ def test_the_logits_of_a_row_depend_neither_on_the_size_of_the_batch_nor_on_the_
             np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.long
 def test_the_logits_of_tokens_have_no_padding_and_are_those_of_the_row_alone(model: Any):
     rows = small_rows(9)
     for ids, logits in zip(rows.input_ids, logits_of(model, rows, batch_size=8), strict=True):

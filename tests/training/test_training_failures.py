@@ -140,18 +140,12 @@ def test_where_nothing_is_wrong_that_is_said():
     assert bad_tensor(BagOfWords()) == "what the compiled step alone rounds to infinity"
 
 
-@pytest.mark.parametrize(
-    ("optimiser", "told"),
-    [
-        (OptimiserOptions(epsilon=0.0), r"after step 1 the parameter word is not finite, though all gradients were; lower"),
-        (OptimiserOptions(learning_rate=1e3, weight_decay=1.0, warm_up=0.0, schedule="constant"), r"step \d+ "),
-    ],
-    ids=["no epsilon", "a decay of more than all"],
-)
-def test_parameters_that_finite_gradients_spoil_reach_no_checkpoint(optimiser: OptimiserOptions, told: str, tmp_path: Path):
+def test_parameters_that_finite_gradients_spoil_reach_no_checkpoint(tmp_path: Path):
+    """By a decay of more than all there is."""
+    optimiser = OptimiserOptions(learning_rate=1e3, weight_decay=1.0, warm_up=0.0, schedule="constant")
     rows = small_rows(16)
     options = small_options(epochs=20, checkpoint_every=1, log_every=4, optimiser=optimiser)
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=r"step \d+ "):
         fit(BagOfWords(), rows, OBJECTIVE, options, evaluate=accuracy_on(rows), best_by="accuracy", folder=tmp_path)
     states = TrainingCheckpoints(tmp_path / "states")
     like = first_state(BagOfWords(), 40, optimiser)

@@ -110,6 +110,7 @@ def test_a_row_of_padding_alone_is_finite():
     assert np.isfinite(output.logits).all()
 
 
+@pytest.mark.long
 def test_every_token_sees_both_sides():
     model = model_of(num_layers=1)
     before = np.asarray(model(IDS).last_hidden_state[0])
@@ -159,6 +160,7 @@ def gradient_of(model: Any, **options: Any) -> dict[str, np.ndarray]:
     return {path: np.asarray(variable.get_value()) for path, variable in parameters_of(gradient).items()}
 
 
+@pytest.mark.long
 def test_gradients_reach_all_but_frozen_vectors():
     of_frozen, of_trained = gradient_of(model_of()), gradient_of(model_of(trains_vectors=True))
     assert {path for path, gradient in of_frozen.items() if not gradient.any()} == {"encoder.embeddings.word"}
@@ -167,6 +169,7 @@ def test_gradients_reach_all_but_frozen_vectors():
     assert np.flatnonzero(of_trained["encoder.embeddings.word"].any(axis=1)).tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.long
 def test_the_gradient_is_the_slope_of_the_loss():
     model = model_of(trains_vectors=True)
     gradient = gradient_of(model)
@@ -281,6 +284,7 @@ PAIRS = np.array(list(itertools.permutations(range(2, 11), 2)), np.int32)
 FIRST_IS_LESS = (PAIRS[:, 0] < PAIRS[:, 1]).astype(np.int32)
 
 
+@pytest.mark.long
 def test_it_learns_an_order_of_words_that_no_bag_of_words_has():
     bags = [tuple(sorted(pair)) for pair in PAIRS.tolist()]
     labels_of_bag = {bag: {int(label) for other, label in zip(bags, FIRST_IS_LESS, strict=True) if other == bag} for bag in bags}

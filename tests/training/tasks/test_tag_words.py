@@ -43,8 +43,9 @@ def test_the_first_piece_of_a_word_carries_its_tag():
 
 def test_batches_take_the_rows():
     rows = TagWords(TOKENIZER, LABELS).rows([sentence("cats", "B-PER"), sentence("the dog sat")])
-    batch = batch_of(rows, [0, 1], 3, width=6)
-    assert batch["labels"].tolist() == [[IGNORED, 1, *[IGNORED] * 4], [IGNORED] * 6, [IGNORED] * 6]
+    batch = batch_of(rows, [0, 1], 3)
+    assert batch["labels"].shape == (3, 16)
+    assert batch["labels"].tolist() == [[IGNORED, 1, *[IGNORED] * 14], [IGNORED] * 16, [IGNORED] * 16]
 
 
 def test_a_long_sentence_is_divided_at_words():
