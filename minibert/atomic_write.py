@@ -41,6 +41,17 @@ def write_atomically(path: Path, *, error: type[MinibertError] = InputError) -> 
             temporary.unlink(missing_ok=True)
 
 
+def sync_tree(folder: Path) -> None:
+    """Bring every file below a folder, and the names in every folder, onto the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        elif path.is_dir():
+            sync_folder(path)
+    sync_folder(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder onto the disk, where the system lets a folder be opened."""
     if os.name == "nt":

@@ -25,17 +25,7 @@ def console(width_elsewhere: int = 120) -> "Console":
 
 @contextlib.contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """What warns within is said on standard error when it is done, a line each, without the place in the code."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for each in caught:
-        print(f"warning: {each.message}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def warnings_at_once() -> Iterator[None]:
-    """What warns within is said on standard error as it happens, a line each, for a command that takes long."""
+    """What warns within is said on standard error as it happens, a line each, without the place in the code."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         print(f"warning: {message}", file=sys.stderr)

@@ -8,13 +8,13 @@ from typing import Any
 
 import jax
 
-from minibert.cli.console import console, warnings_at_once
+from minibert.cli.console import console, warnings_as_lines
 from minibert.cli.progress_of_training import training_bar
 from minibert.cli.training_options import add_training_options, options_given
 from minibert.errors import InputError
 from minibert.printable import counted, listed, printable
 from minibert.training.finetuning import Finetuned, finetune
-from minibert.training.finetuning.job import Plan
+from minibert.training.finetuning.results import Plan
 from minibert.training.loop import Record
 
 LARGEST_MATRIX = 12
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = options_given(arguments)
     if not arguments.output:
         raise InputError("--output is empty; give the name of a folder")
-    with _processes(arguments), warnings_at_once(), contextlib.ExitStack() as stack:
+    with _processes(arguments), warnings_as_lines(), contextlib.ExitStack() as stack:
         is_quiet = arguments.quiet or jax.process_index() > 0
         live = _Live(stack, is_quiet, options.training.batch_size)
         done = finetune(

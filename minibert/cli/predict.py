@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.atomic_write import write_atomically
-from minibert.cli.console import console, warnings_at_once
+from minibert.cli.console import console, warnings_as_lines
 from minibert.cli.texts import check_given, texts_given
 from minibert.cli.training_options import add_columns_of_tables, columns_given, word_columns_given
 from minibert.errors import InputError
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output) if arguments.output is not None else None
     if output is not None and output.suffix not in (".jsonl", ".json"):
         raise InputError(f"--output is {arguments.output}; expected a file that ends in .jsonl, or .json for answers")
-    with warnings_at_once():
+    with warnings_as_lines():
         predictor = Predictor(arguments.model)
         task = predictor.task.name
         if output is not None and output.suffix == ".json" and task != "qa":
@@ -76,14 +76,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _examples(arguments: argparse.Namespace, task: str, predictor: Predictor) -> list[Any]:
     file = arguments.file
-    for name, wanted in (("context", "qa"), ("second", "pair")):
-        if getattr(arguments, name) is not None and (file or (task != wanted and not _takes_pairs(predictor, name))):
+    takes_pairs = getattr(predictor.task, "takes_pairs", False)
+    for name, wanted, has_it in (("context", "qa", task == "qa"), ("second", "pair", takes_pairs)):
+        if getattr(arguments, name) is not None and (file or not has_it):
             raise InputError(
                 f"--{name} goes with texts of the task {wanted}; this is {task}{', of a file' if file else ''}: leave it out"
             )
     if file and not (Path(file).suffix.lower() in LINES and task in ("classify", "regress", "multilabel")):
         columns = columns_given(arguments)
-        takes_pairs = getattr(predictor.task, "takes_pairs", False)
         return read_examples(file, "pair" if takes_pairs else task, columns, has_labels=False, **word_columns_given(arguments))
     texts = list(texts_given(arguments.texts, [file] if file else [], "predict"))
     places = [f"{file or 'text'} {'line ' if file else ''}{number:,}" for number in range(1, len(texts) + 1)]
@@ -95,13 +95,9 @@ def _examples(arguments: argparse.Namespace, task: str, predictor: Predictor) ->
         if arguments.context is None:
             raise InputError("the model answers questions about a context; give --context TEXT, or --file with SQuAD's JSON")
         return [Question(place, place, text, arguments.context, None) for place, text in zip(places, texts, strict=True)]
-    if getattr(predictor.task, "takes_pairs", False) and arguments.second is None:
+    if takes_pairs and arguments.second is None:
         raise InputError("the model was trained on pairs; give the second text by --second, or a file")
     return [TextExample(place, text, arguments.second, None) for place, text in zip(places, texts, strict=True)]
-
-
-def _takes_pairs(predictor: Predictor, name: str) -> bool:
-    return name == "second" and bool(getattr(predictor.task, "takes_pairs", False))
 
 
 def _show(found: Sequence[dict[str, Any]], task: str, form: str) -> None:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from minibert.atomic_write import sync_folder, write_atomically
+from minibert.atomic_write import sync_folder, sync_tree, write_atomically
 from minibert.checkpoints.integrity import sha256_of
 from minibert.errors import CheckpointError, shown
 from minibert.strict_json import read_json_object
@@ -60,7 +60,8 @@ class TrainingCheckpoints:
                     self._remove(later)
             _write(target, arrays)
             if jax.process_index() == 0:
-                _bring_to_disk(target)
+                # So that a power cut after the record is written takes nothing of what it names.
+                sync_tree(target)
                 record = {"files": _hashes(target), "remembered": dict(remembered)}
                 with write_atomically(self._record(step), error=CheckpointError) as file:
                     # In the order in which it was told, for what is remembered is shown again.
@@ -197,17 +198,6 @@ def _read(folder: Path, like: Any) -> Any:
 
 def _hash_of(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def _bring_to_disk(folder: Path) -> None:
-    """Every file, and the names in every folder, so that a power cut after the record is written takes none of them."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-        elif path.is_dir():
-            sync_folder(path)
-    sync_folder(folder)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import optax
 from jax import Array
 
 from minibert.training.parallel import path_of
-from minibert.training.step import Batch, Objective
+from minibert.training.step import Batch, Objective, divided, key_of
 
 _FORWARD = (
     "embeddings.",
@@ -44,7 +44,7 @@ def first_bad_tensor(model: Any, objective: Objective, batch: Batch, *, seed: in
     if parameter is not None:
         return f"the parameter {parameter}"
     batch = jax.tree.map(jnp.asarray, dict(batch))
-    key = jax.random.fold_in(jax.random.key(seed), step)
+    key = key_of(seed, step)
     weights = objective.weights(batch)
     total = jax.tree.map(jnp.zeros_like, model)
     for rows, part_key in _parts(batch, key, accumulation):
@@ -106,8 +106,5 @@ def _place(path: str) -> tuple[float, int]:
 def _parts(batch: Batch, key: Array, accumulation: int) -> list[tuple[Batch, Array]]:
     if accumulation == 1:
         return [(batch, key)]
-    keys = jax.random.split(key, accumulation)
-    return [
-        (jax.tree.map(lambda array, part=part: array[part::accumulation], dict(batch)), keys[part])
-        for part in range(accumulation)
-    ]
+    parts, keys = divided(batch, key, accumulation)
+    return [(jax.tree.map(lambda array, part=part: array[part], parts), keys[part]) for part in range(accumulation)]

@@ -107,7 +107,8 @@ class _Run:
         pad_token_id: int,
     ) -> None:
         self.model, self.rows, self.objective, self.options = model, rows, objective, options
-        self.evaluate, self.best_by, self.report, self.pad_token_id = evaluate, best_by, report, pad_token_id
+        self.evaluate, self.best_by, self.pad_token_id = evaluate, best_by, pad_token_id
+        self.report = report if report is not None else lambda record: None
         self.placement = Placement(options.devices)
         self.placement.check_batch_size(options.batch_size, options.accumulation)
         self.order = Order(len(rows), options.batch_size, options.seed)
@@ -151,9 +152,10 @@ class _Run:
             is_last = step == self.total_steps
             evaluates = self.evaluate is not None and (step % self.evaluate_every == 0 or is_last)
             keeps = self.checkpoints is not None and (evaluates or step % options.checkpoint_every == 0 or is_last)
-            if step % options.log_every == 0 or evaluates or keeps or is_last:
+            stops = evaluates or keeps or is_last
+            if step % options.log_every == 0 or stops:
                 self._write_measured(state)
-            if evaluates or keeps or is_last:
+            if stops:
                 self._check_parameters(state, step)
             if evaluates:
                 self._evaluate(state, step)
@@ -189,13 +191,12 @@ class _Run:
             # Now rather than when all the rest is done.
             self.best_checkpoints.check(self.progress.best_step)
         for record in self.progress.records:
-            self.report(record) if self.report is not None else None
+            self.report(record)
         return found.arrays
 
     def _record(self, record: Record) -> None:
         self.progress.records.append(record)
-        if self.report is not None:
-            self.report(record)
+        self.report(record)
 
     def _write_measured(self, state: TrainingState) -> None:
         """The steps since the last time, as one record; TrainingError where one of them failed."""

@@ -106,7 +106,7 @@ def training_step(
     shares = learning_shares(model, options)
 
     def step(state: TrainingState, batch: Batch) -> tuple[TrainingState, Measured]:
-        key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+        key = key_of(state.seed, state.step)
         weights = objective.weights(batch)
 
         def loss_of(model: Any, rows: Batch, key: Array) -> Float[Array, ""]:
@@ -133,19 +133,32 @@ def training_step(
     return step
 
 
+def key_of(seed: Any, step: Any) -> Array:
+    """Of the dropout of a step, which is counted from 0."""
+    return jax.random.fold_in(jax.random.key(seed), step)
+
+
+def divided(batch: Batch, key: Array, parts: int) -> tuple[Batch, Array]:
+    """A batch as so many parts, its arrays [parts, rows, …], and the key of each.
+
+    Every part takes rows from everywhere, so that it is spread over devices as the whole batch is.
+    """
+
+    def of_parts(array: Array) -> Array:
+        return array.reshape(array.shape[0] // parts, parts, *array.shape[1:]).swapaxes(0, 1)
+
+    return jax.tree.map(of_parts, dict(batch)), jax.random.split(key, parts)
+
+
 def _accumulated(
     loss_of: Callable[[Any, Batch, Array], Array], model: Any, batch: Batch, key: Array, parts: int
 ) -> tuple[Float[Array, ""], Any]:
     """Loss and gradients of a batch, summed over parts of it."""
-
-    def divided(array: Array) -> Array:
-        # Every part takes rows from everywhere, so that it is spread over devices as the whole batch is.
-        return array.reshape(array.shape[0] // parts, parts, *array.shape[1:]).swapaxes(0, 1)
 
     def add(total: Any, part: tuple[Batch, Array]) -> tuple[Any, None]:
         rows, part_key = part
         return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_of)(model, rows, part_key)), None
 
     zeros = (jnp.zeros((), jnp.float32), jax.tree.map(jnp.zeros_like, model))
-    total, _ = jax.lax.scan(add, zeros, (jax.tree.map(divided, dict(batch)), jax.random.split(key, parts)))
+    total, _ = jax.lax.scan(add, zeros, divided(batch, key, parts))
     return total

@@ -74,7 +74,7 @@ def crash_at(call: int, function: Callable[..., Any], *, afterwards: bool = Fals
 PLACES = [
     (orbax.checkpoint.StandardCheckpointer, "save", 3),
     (orbax.checkpoint.StandardCheckpointer, "wait_until_finished", 3),
-    (checkpoints, "_bring_to_disk", 3),
+    (checkpoints, "sync_tree", 3),
     (checkpoints, "write_atomically", 3),
     (checkpoints, "sync_folder", 3),
     (TrainingCheckpoints, "_remove", 1),

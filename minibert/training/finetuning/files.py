@@ -36,13 +36,13 @@ def read_examples(
 ) -> list[Any]:
     """The examples in a file of a task. Raises InputError, naming file and line, for what is wrong in it."""
     if task == "tag":
-        return list(read_tagged(path, token_column=token_column, tag_column=tag_column, has_tags=has_labels))
+        return read_tagged(path, token_column=token_column, tag_column=tag_column, has_tags=has_labels)
     if task == "qa":
-        return list(read_questions(path))
+        return read_questions(path)
     columns = Columns() if columns is None else columns
     if task == "pair":
         columns = replace(columns, wants_pair=True)
-    return list(read_texts(path, columns, KINDS[task] if has_labels else "none"))
+    return read_texts(path, columns, KINDS[task] if has_labels else "none")
 
 
 def read_for_training(

@@ -24,11 +24,12 @@ from minibert.training.finetuning.models import (
     words_for,
 )
 from minibert.training.finetuning.options import FinetuneOptions
-from minibert.training.finetuning.results import METRICS, Results, write_results
+from minibert.training.finetuning.results import METRICS, Plan, Results, write_results
 from minibert.training.finetuning.work import Work
 from minibert.training.inference import logits_of
 from minibert.training.loop import Record, Trained, fit
 from minibert.training.metrics.training_extra import imported
+from minibert.training.order import Order
 from minibert.training.parallel import Placement, together
 from minibert.training.reports import MetricsFile, TensorBoardEvents
 from minibert.training.tasks import DescribedTask
@@ -45,19 +46,6 @@ class Finetuned(NamedTuple):
     """What the task tells besides: a confusion matrix, the types of entities."""
     unknown_words: float | None
     """Of a baseline: the share of the words to train on that have no vector."""
-
-
-class Plan(NamedTuple):
-    """What is known before the first step."""
-
-    total_steps: int
-    train: Mapping[str, Any]
-    """Name, size, sha256 and number of examples."""
-    evaluation: Mapping[str, Any] | None
-    labels: tuple[str, ...]
-    counts: Mapping[str, int]
-    """Of the examples to train on: how many there are, how many were cut, how many rows they became."""
-    unknown_words: float | None
 
 
 def finetune(
@@ -136,11 +124,9 @@ class _Job:
         Placement(options.devices).check_batch_size(options.batch_size, options.accumulation)
         model = new_model(self.options, self.task, self.words)
         together(lambda: self.work.start(self._facts(), resume=resume, restart=restart))
-        unknown = None if self.words is None else self.words.unknown
+        plan = self._plan()
         if planned is not None:
-            steps = options.epochs * -(-len(self.rows) // options.batch_size)
-            counts = {**self.task.counts(self.examples), "rows": len(self.rows)}
-            planned(Plan(steps, self.train_facts, self.other_facts, self.labels, counts, unknown))
+            planned(plan)
         trained = fit(
             model,
             self.rows,
@@ -153,10 +139,20 @@ class _Job:
             pad_token_id=self.tokenizer.pad_token_id,
         )
         metrics, details = self._measured(trained.model)
-        counts = self.task.counts(self.examples)
         if jax.process_index() == 0:
-            self._write(Results(trained, metrics, details, self.train_facts, self.other_facts, counts, unknown))
-        return Finetuned(self.work.output, trained, metrics, details, unknown)
+            self._write(Results(plan, trained, metrics, details))
+        return Finetuned(self.work.output, trained, metrics, details, plan.unknown_words)
+
+    def _plan(self) -> Plan:
+        options = self.options.training
+        return Plan(
+            total_steps=options.epochs * Order(len(self.rows), options.batch_size, options.seed).steps_per_epoch,
+            train=self.train_facts,
+            evaluation=self.other_facts,
+            labels=self.labels,
+            counts={**self.task.counts(self.examples), "rows": len(self.rows)},
+            unknown_words=None if self.words is None else self.words.unknown,
+        )
 
     def _report(self, record: Record) -> None:
         for report in self.reports:

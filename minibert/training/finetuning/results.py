@@ -22,17 +22,27 @@ from minibert.training.tasks import DescribedTask
 METRICS, CURVES, CARD = "metrics.jsonl", "training_curves.png", "README.md"
 
 
+class Plan(NamedTuple):
+    """What is known before the first step."""
+
+    total_steps: int
+    train: Mapping[str, Any]
+    """Name, size, sha256 and number of examples."""
+    evaluation: Mapping[str, Any] | None
+    labels: tuple[str, ...]
+    counts: Mapping[str, int]
+    """Of the examples to train on: how many there are, how many were cut, how many rows they became."""
+    unknown_words: float | None
+
+
 class Results(NamedTuple):
     """What came of a training."""
 
+    plan: Plan
     trained: Trained
     metrics: Mapping[str, float]
     details: Mapping[str, Any]
     """What the task tells besides: a confusion matrix, the types of entities."""
-    train: Mapping[str, Any]
-    evaluation: Mapping[str, Any] | None
-    counts: Mapping[str, int]
-    unknown_words: float | None
 
 
 def write_results(folder: Path, name: str, options: FinetuneOptions, task: DescribedTask, results: Results) -> None:
@@ -52,7 +62,7 @@ def write_results(folder: Path, name: str, options: FinetuneOptions, task: Descr
 
 def _facts(name: str, options: FinetuneOptions, task: DescribedTask, results: Results) -> CardFacts:
     matrix = results.details.get("confusion_matrix")
-    files = (("training", results.train), ("evaluation", results.evaluation))
+    files = (("training", results.plan.train), ("evaluation", results.plan.evaluation))
     trained = results.trained
     return CardFacts(
         name=name,
@@ -95,11 +105,11 @@ def _told(options: FinetuneOptions, task: DescribedTask) -> Iterator[tuple[str, 
 
 
 def _notes(results: Results) -> Iterator[str]:
-    for what, number in results.counts.items():
+    for what, number in results.plan.counts.items():
         if number and what not in ("texts", "sentences", "questions", "rows"):
             yield f"Of the training data, {what.replace('_', ' ')}: {number:,}."
-    if results.unknown_words is not None:
-        yield f"{results.unknown_words:.1%} of the words to learn from have no vector."
+    if results.plan.unknown_words is not None:
+        yield f"{results.plan.unknown_words:.1%} of the words to learn from have no vector."
     if results.trained.steps < results.trained.total_steps:
         yield f"The training stopped before its {results.trained.total_steps:,} steps, for evaluations did not get better."
 

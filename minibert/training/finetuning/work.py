@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from minibert.atomic_write import sync_folder, write_atomically
+from minibert.atomic_write import sync_folder, sync_tree, write_atomically
 from minibert.errors import InputError
 from minibert.features.corpus.receipt import differences
 from minibert.folder_lock import LockedError, lock_folder
@@ -86,10 +86,7 @@ class Work:
 
     def finish(self, final: Path) -> None:
         """The folder `final` becomes the output, whole, and nothing else is left."""
-        for path in final.rglob("*"):
-            if path.is_file():
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())
+        sync_tree(final)
         os.replace(final, self.output)
         sync_folder(self.output.parent)
         self.remove()
