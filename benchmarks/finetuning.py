@@ -162,9 +162,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--train", type=int, help="rows to train on (default: 1,500, of WNUT 17 2,000)")
     parser.add_argument("--eval", type=int, help="rows to evaluate (default: 1,000, of WNUT 17 all 1,009)")
     parser.add_argument("--epochs", type=int, help=f"of BERT (default: {RECIPE.epochs}); the LSTM has {LSTM.epochs}")
-    parser.add_argument("--only", help="only these contenders, with commas between: " + "; ".join(CONTENDERS))
+    parser.add_argument("--only", help="only these contenders, with semicolons between: " + "; ".join(CONTENDERS))
     parser.add_argument("--output", type=Path, help="a .json where results are kept, and which a later call goes on from")
     arguments = parser.parse_args()
+    arguments.only = [name.strip() for name in arguments.only.split(";")] if arguments.only else []
+    strange = set(arguments.only) - set(CONTENDERS)
+    if strange:
+        parser.error(f"--only names {'; '.join(sorted(strange))}; expected some of {'; '.join(CONTENDERS)}")
     unknown = set(arguments.tasks.split(",")) - set(SMALL_TASKS)
     if unknown:
         parser.error(f"--tasks names {', '.join(sorted(unknown))}; expected some of {', '.join(SMALL_TASKS)}")
@@ -208,7 +212,7 @@ def main() -> None:
             for contender in CONTENDERS:
                 key = f"{task}/{contender}/{seed}"
                 learns = recipes[contender] is not None
-                wanted = not arguments.only or contender in arguments.only.split(",")
+                wanted = not arguments.only or contender in arguments.only
                 if wanted and key not in results.found and (learns or seed == 0):
                     results.add(key, measure(task, data, contender, recipes[contender], checkpoint, seed))
                     print(f"  {key}: {json.dumps(results.found[key])}", flush=True)

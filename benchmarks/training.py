@@ -29,7 +29,8 @@ from paired import in_turn, paired_ratio, processor
 import minibert
 from minibert.checkpoints.registry import resolve
 from minibert.training import LOSSES, OptimiserOptions
-from minibert.training.layout import for_training
+from minibert.training.layout import compiler_options, for_training
+from minibert.training.memory import keep_freed_memory
 from minibert.training.parallel import Placement, bytes_per_device
 from minibert.training.step import Objective, first_state, training_step
 
@@ -63,14 +64,15 @@ def batch_of(texts: int, tokens: int) -> dict[str, np.ndarray]:
 class Ours:
     def __init__(self, checkpoint: Path, batch: dict[str, np.ndarray], dropout: float, devices: str = "1x1") -> None:
         rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-        model = for_training(minibert.load(checkpoint, head=HEAD, **rates))
         placement = Placement(devices)
+        model = for_training(minibert.load(checkpoint, head=HEAD, **rates), devices=placement.count)
         self.state = placement.place(first_state(model, STEPS, OPTIONS))
         objective = Objective({HEAD: LOSSES[HEAD]})
         step = training_step(model, objective, STEPS, OPTIONS, gathered=placement.gathered)
         layout = (placement.shardings(self.state), placement.everywhere)
         self.batch = placement.place_batch(batch, len(batch["labels"]))
-        self.compiled = jax.jit(step, donate_argnums=0, out_shardings=layout).lower(self.state, self.batch).compile()
+        program = jax.jit(step, donate_argnums=0, out_shardings=layout, compiler_options=compiler_options(model))
+        self.compiled = program.lower(self.state, self.batch).compile()
 
     def step(self) -> float:
         self.state, measured = self.compiled(self.state, self.batch)
@@ -148,13 +150,15 @@ def main() -> None:
         measure_memory()
         return
     if arguments.only != "memory":
+        # As `minibert finetune` does; it serves torch as well.
+        kept = keep_freed_memory()
         import torch
         import transformers
 
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         names = ("minibert", "jax", "flax", "torch", "transformers")
-        print(f"processor: {processor()}; {torch.get_num_threads()} threads")
+        print(f"processor: {processor()}; {torch.get_num_threads()} threads; freed memory {'stays' if kept else 'goes back'}")
         print("versions: " + ", ".join(f"{name} {version(name)}" for name in names))
         print("ratios are medians of paired rounds, 10th to 90th percentile in brackets; above 1, minibert is faster")
         compare_steps(arguments.rounds)

@@ -16,6 +16,7 @@ from minibert.printable import counted, listed, printable
 from minibert.training.finetuning import Finetuned, finetune
 from minibert.training.finetuning.results import Plan
 from minibert.training.loop import Record
+from minibert.training.memory import keep_freed_memory
 
 LARGEST_MATRIX = 12
 
@@ -42,6 +43,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, check, train, write, and say what came of it."""
+    keep_freed_memory()
     options = options_given(arguments)
     if not arguments.output:
         raise InputError("--output is empty; give the name of a folder")

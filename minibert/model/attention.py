@@ -10,8 +10,9 @@ from jaxtyping import Float
 
 from minibert.config import BertConfig
 from minibert.errors import InputError
+from minibert.model.dropout import dropout, split_key
 from minibert.model.layer_norm import LayerNorm
-from minibert.model.numerics import Dense, dropout, hidden_dtype, product, split_key
+from minibert.model.numerics import Dense, hidden_dtype, product
 from minibert.model.tap import Tap, identity, tap_rows, wants
 
 SCORES_IN_CACHE = 6 << 20
@@ -48,18 +49,29 @@ class Attention(nnx.Module):
         """The rows after attention; `bias` is added to the scores: zero where a token may attend, very negative elsewhere."""
         batch = bias.shape[0]
         probabilities_key, projection_key = split_key(dropout_key, 2)
+        context = tap_rows(tap, "context", self.context_of(hidden, bias, tap, probabilities_key), batch)
+        with jax.named_scope("projection"):
+            projection = tap_rows(tap, "projection", self.projection(context), batch)
+        with jax.named_scope("output"):
+            projection = dropout(projection, self.config.hidden_dropout_prob, projection_key)
+            return tap_rows(tap, "output", self.layer_norm(projection + hidden), batch)
+
+    def context_of(
+        self,
+        hidden: Float[Array, "rows hidden"],
+        bias: Float[Array, "batch 1 #tokens tokens"],
+        tap: Tap,
+        dropout_key: Array | None,
+    ) -> Float[Array, "rows hidden"]:
+        """What all heads gather, side by side."""
+        batch = bias.shape[0]
         with jax.named_scope("query"):
             query = tap("query", self.split_heads(self.query(hidden), batch))  # [batch, heads, tokens, head_dim]
         with jax.named_scope("key"):
             key = tap("key", self.split_heads(self.key(hidden), batch))
         with jax.named_scope("value"):
             value = tap("value", self.split_heads(self.value(hidden), batch))
-        context = tap_rows(tap, "context", self.merge_heads(self.attend(query, key, value, bias, tap, probabilities_key)), batch)
-        with jax.named_scope("projection"):
-            projection = tap_rows(tap, "projection", self.projection(context), batch)
-        with jax.named_scope("output"):
-            projection = dropout(projection, self.config.hidden_dropout_prob, projection_key)
-            return tap_rows(tap, "output", self.layer_norm(projection + hidden), batch)
+        return self.merge_heads(self.attend(query, key, value, bias, tap, dropout_key))
 
     def split_heads(self, hidden: Float[Array, "rows hidden"], batch: int) -> Float[Array, "batch heads tokens head_dim"]:
         """Cut each row into heads and bring the heads before the tokens."""
@@ -81,7 +93,7 @@ class Attention(nnx.Module):
         """Each token's mixture of all tokens' values."""
         if self.config.attention_implementation == "fused":
             return self._attend_fused(query, key, value, bias, tap, dropout_key)
-        texts, heads = self._at_a_time(query)
+        texts, heads = self.at_a_time(*query.shape[:3])
         observed = wants(tap, "scores") or wants(tap, "probabilities")
         if (texts, heads) != query.shape[:2] and dropout_key is None and not observed:
             return self._attend_in_parts(query, key, value, bias, texts, heads)
@@ -107,9 +119,8 @@ class Attention(nnx.Module):
         weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
         return weights, weights.sum(axis=-1, keepdims=True)
 
-    def _at_a_time(self, query: Array) -> tuple[int, int]:
+    def at_a_time(self, texts: int, heads: int, tokens: int) -> tuple[int, int]:
         """How many texts, and how many heads of each, have scores that stay in the cache together."""
-        texts, heads, tokens, _ = query.shape
         if jax.default_backend() != "cpu":
             return texts, heads
         room = self.scores_in_cache // (tokens * tokens * hidden_dtype(self.config).itemsize)

@@ -10,10 +10,11 @@ from jax import Array
 from jaxtyping import Bool, Float, Integer
 
 from minibert.config import BertConfig
+from minibert.model.dropout import split_key
 from minibert.model.embeddings import Embeddings
 from minibert.model.encoder import Encoder
 from minibert.model.inputs import AnyArray, ModelInputs, TokenArray, check_inputs
-from minibert.model.numerics import hidden_dtype, split_key
+from minibert.model.numerics import hidden_dtype
 from minibert.model.pooler import Pooler
 from minibert.model.tap import Tap, checked, identity, wants, within
 

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.model.bert import Bert
+from minibert.model.dropout import split_key
 from minibert.model.heads import Encoded, MultipleChoice
 from minibert.model.inputs import ChoicesArray, ModelInputs, check_inputs
-from minibert.model.numerics import split_key
 from minibert.model.tap import Tap, checked, identity, within
 
 

@@ -7,9 +7,10 @@ from jax import Array
 from jaxtyping import Float, Integer
 
 from minibert.config import BertConfig
+from minibert.model.dropout import dropout
 from minibert.model.inputs import AnyArray
 from minibert.model.layer_norm import LayerNorm
-from minibert.model.numerics import dropout, hidden_dtype, normal_parameter
+from minibert.model.numerics import hidden_dtype, normal_parameter
 from minibert.model.tap import Tap, identity, tap_rows
 
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from minibert.config import BertConfig
 from minibert.model.attention import Attention
+from minibert.model.dropout import split_key
 from minibert.model.feed_forward import FeedForward
-from minibert.model.numerics import split_key
 from minibert.model.tap import Tap, identity, tap_rows, within
 
 

@@ -7,8 +7,9 @@ from jaxtyping import Float
 
 from minibert.config import BertConfig
 from minibert.model.activations import ACTIVATION_FUNCTIONS
+from minibert.model.dropout import dropout
 from minibert.model.layer_norm import LayerNorm
-from minibert.model.numerics import Dense, dropout
+from minibert.model.numerics import Dense
 from minibert.model.tap import Tap, identity, tap_rows
 
 

@@ -26,8 +26,9 @@ from jaxtyping import Float
 
 from minibert.config import BertConfig
 from minibert.model.activations import ACTIVATION_FUNCTIONS
+from minibert.model.dropout import dropout
 from minibert.model.layer_norm import LayerNorm
-from minibert.model.numerics import Dense, constant_parameter, dropout, product
+from minibert.model.numerics import Dense, constant_parameter, product
 from minibert.model.tap import Tap, identity
 
 

@@ -106,16 +106,3 @@ class Dense(nnx.Module):
         """The product in the policy's dtypes; the bias is added in float32 or wider."""
         result = product_in_parts(hidden, self.kernel[...], self.partial_sums, self.config)
         return result + self.bias[...].astype(result.dtype)
-
-
-def dropout(values: Float[Array, "*shape"], rate: float, key: Array | None) -> Float[Array, "*shape"]:
-    """Inverted dropout (Srivastava et al. 2014): zero a share `rate` of the values, scale the rest; off without a key."""
-    if key is None or rate == 0.0:
-        return values
-    keep = jax.random.bernoulli(key, 1.0 - rate, values.shape)
-    return jnp.where(keep, values / (1.0 - rate) if rate < 1.0 else values, jnp.zeros_like(values))
-
-
-def split_key(key: Array | None, count: int) -> list[Array | None]:
-    """`count` independent dropout keys from one, or as many Nones from None."""
-    return [None] * count if key is None else list(jax.random.split(key, count))

@@ -42,10 +42,13 @@ LIBRARY_FOR_SUMS_ONLY: dict[str, bool | str] = {"xla_cpu_experimental_ynn_fusion
 
 def compiler_options(config: BertConfig) -> dict[str, bool | str]:
     """What to give `jax.jit` for a model laid out for speed, where several programs run at once, one on each core."""
-    options = dict(ONE_CORE_A_PROGRAM)
-    if not _is_narrow(config) and _is_known(tuple(LIBRARY_FOR_SUMS_ONLY.items())):
-        options |= LIBRARY_FOR_SUMS_ONLY
-    return options
+    return ONE_CORE_A_PROGRAM | library_options(config)
+
+
+def library_options(config: BertConfig) -> dict[str, bool | str]:
+    """The choice of a library for float32 products, empty where this version of XLA has none."""
+    is_of_use = not _is_narrow(config) and _is_known(tuple(LIBRARY_FOR_SUMS_ONLY.items()))
+    return LIBRARY_FOR_SUMS_ONLY if is_of_use else {}
 
 
 @functools.cache

@@ -6,16 +6,20 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from minibert.model.attention import Attention
 from minibert.model.encoder import Encoder
 from minibert.model.layer_norm import LayerNorm
 from minibert.model.numerics import Dense
+from minibert.model.throughput import library_options
+from minibert.training.attention import AttentionInParts
 
 
-def for_training(model: Any, *, rematerialise: bool = False) -> Any:
+def for_training(model: Any, *, rematerialise: bool = False, devices: int = 1) -> Any:
     """A model that shares `model`'s parameters and differs in rounding only, which gradients of single batches dwarf.
 
     Dense layers sum in one run of terms, LayerNorm works in float32: what the halves and float64 save in rounding they cost
-    twice, for the gradient has their shape. `rematerialise` is `Encoder`'s.
+    twice, for the gradient has their shape. On a single CPU attention takes a few texts at a time. `rematerialise` is
+    `Encoder`'s, `devices` how many will share each batch.
     """
     fast = jax.tree.map(lambda leaf: leaf, model)
     for _, module in list(nnx.iter_graph(fast)):
@@ -25,14 +29,24 @@ def for_training(model: Any, *, rematerialise: bool = False) -> Any:
             module.in_float64_on_cpu = False
         elif isinstance(module, Encoder):
             module.rematerialise = rematerialise
+        for name, part in list(vars(module).items()) if isinstance(module, nnx.Module) else ():
+            if devices == 1 and jax.default_backend() == "cpu" and _is_plain(part):
+                setattr(module, name, AttentionInParts(part))
     return fast
 
 
-def compiler_options(*, rematerialise: bool) -> dict[str, str] | None:
-    """How a step is compiled so that `rematerialise` saves memory: a CPU's scheduler otherwise computes all again at once."""
-    if rematerialise and jax.default_backend() == "cpu":
-        return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-    return None
+def _is_plain(part: Any) -> bool:
+    """Whether this is attention as the project has it: one of the user's own may do anything else."""
+    return type(part) is Attention and all(type(layer) is Dense for layer in (part.query, part.key, part.value))
+
+
+def compiler_options(model: Any, *, rematerialise: bool = False) -> dict[str, bool | str]:
+    """What to give `jax.jit` for a step of `model`."""
+    if jax.default_backend() != "cpu":
+        return {}
+    # A CPU's usual scheduler computes all again at once, and saves no memory by it.
+    frugal = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if rematerialise else {}
+    return library_options(model.config) | frugal
 
 
 def as_loaded(trained: Any, model: Any) -> Any:

@@ -124,7 +124,7 @@ class _Run:
 
     def run(self) -> Trained:
         options = self.options
-        fast = for_training(self.model, rematerialise=options.rematerialise)
+        fast = for_training(self.model, rematerialise=options.rematerialise, devices=self.placement.count)
         state = self.placement.place(first_state(fast, self.total_steps, options.optimiser, seed=options.seed))
         make_step = training_step(
             fast,
@@ -139,7 +139,7 @@ class _Run:
             make_step,
             donate_argnums=0,
             out_shardings=layout,
-            compiler_options=compiler_options(rematerialise=options.rematerialise),
+            compiler_options=compiler_options(fast, rematerialise=options.rematerialise),
         )
         state = self._restored(state)
         step = int(state.step)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from minibert.errors import InputError, shown
@@ -98,7 +99,7 @@ def optimiser(model: Any, total_steps: int, options: OptimiserOptions | None = N
     steps = [
         # What is frozen counts for nothing in the norm of the gradient, as if it were not there.
         optax.masked(optax.set_to_zero(), jax.tree.map(lambda share: share == 0.0, rates)),
-        optax.identity() if options.max_gradient_norm is None else optax.clip_by_global_norm(options.max_gradient_norm),
+        optax.identity() if options.max_gradient_norm is None else _shortened_to(options.max_gradient_norm),
         optax.masked(
             optax.adamw(
                 learning_rate(total_steps, options),
@@ -113,6 +114,16 @@ def optimiser(model: Any, total_steps: int, options: OptimiserOptions | None = N
         optax.stateless(lambda updates, _: jax.tree.map(lambda update, share: update * share, updates, rates)),
     ]
     return optax.chain(*steps)
+
+
+def _shortened_to(most: float) -> optax.GradientTransformation:
+    """`optax.clip_by_global_norm`, but by a factor: its quotient of every value would be an array as large as the model."""
+
+    def shorten(gradients: Any, _: Any) -> Any:
+        factor = jnp.minimum(1.0, most / optax.tree.norm(gradients))
+        return jax.tree.map(lambda gradient: gradient * factor, gradients)
+
+    return optax.stateless(shorten)
 
 
 def learning_shares(model: Any, options: OptimiserOptions) -> Any:

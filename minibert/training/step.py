@@ -105,6 +105,10 @@ def training_step(
     transform = optimiser(model, total_steps, options)
     shares = learning_shares(model, options)
 
+    def update(model: Any, optimiser_state: Any, gradients: Any) -> tuple[Any, Any]:
+        updates, optimiser_state = transform.update(gradients, optimiser_state, model)
+        return optax.apply_updates(model, updates), optimiser_state
+
     def step(state: TrainingState, batch: Batch) -> tuple[TrainingState, Measured]:
         key = key_of(state.seed, state.step)
         weights = objective.weights(batch)
@@ -122,13 +126,12 @@ def training_step(
         ]
         norm = optax.tree.norm(learning)
         is_sound = jnp.isfinite(loss) & jnp.isfinite(norm) & (state.failed_at < 0)
-        updates, optimiser_state = transform.update(gradients, state.optimiser, state.model)
-        changed = (optax.apply_updates(state.model, updates), optimiser_state)
-        new_model, new_optimiser = jax.tree.map(
-            lambda new, old: jnp.where(is_sound, new, old), changed, (state.model, state.optimiser)
+        # In a branch, parameters change in their place; chosen one by one they would all be copied first.
+        model, optimiser_state = jax.lax.cond(
+            is_sound, update, lambda model, optimiser_state, _: (model, optimiser_state), state.model, state.optimiser, gradients
         )
         failed_at = jnp.where(is_sound | (state.failed_at >= 0), state.failed_at, state.step)
-        return TrainingState(new_model, new_optimiser, state.step + 1, failed_at, state.seed), Measured(loss, norm)
+        return TrainingState(model, optimiser_state, state.step + 1, failed_at, state.seed), Measured(loss, norm)
 
     return step
 

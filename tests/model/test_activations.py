@@ -41,3 +41,14 @@ def test_values_and_slopes_far_out_are_finite(name: str, value: float):
     function = ACTIVATION_FUNCTIONS[name]
     assert np.isfinite(function(jnp.float32(value)))
     assert np.isfinite(jax.grad(function)(jnp.float32(value)))
+
+
+def test_the_derivatives_of_the_exact_gelu_are_the_formulas_own_in_both_modes():
+    def formula(x: jax.Array) -> jax.Array:
+        return x / 2 * (1 + jax.lax.erf(x / np.sqrt(2)))
+
+    with jax.enable_x64(True):
+        values = jnp.asarray([-40.0, -5.0, -1.0, -1e-300, 0.0, 1e-8, 0.5, 3.0, 40.0])
+        for derivative in (jax.grad, jax.jacfwd, lambda f: jax.grad(jax.grad(f)), jax.hessian):
+            found, expected = (jax.vmap(derivative(function))(values) for function in (gelu_erf, formula))
+            np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)

@@ -1,6 +1,7 @@
 """Dropout: off unless a key is given, at the configured rates, with a mask of its own in every place."""
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from jax import Array
 
 from minibert import Bert, BertConfig
 from minibert.model import attention, embeddings, feed_forward
-from minibert.model.numerics import dropout, split_key
+from minibert.model.dropout import dropout, kept, split_key, threefry
 
 IDS = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]])
 
@@ -96,3 +97,28 @@ def test_the_probabilities_a_tap_sees_are_those_before_dropout():
 def test_a_key_is_split_into_keys_that_differ_and_no_key_into_none():
     assert split_key(None, 3) == [None, None, None]
     assert len({tuple(jax.random.key_data(key).tolist()) for key in split_key(jax.random.key(0), 3)}) == 3
+
+
+def test_the_numbers_are_those_of_jaxs_own_generator():
+    key = jnp.array([3, 0xFFFFFFFE], jnp.uint32)
+    counts = jnp.arange(7, 1007, dtype=jnp.uint32)
+    # JAX numbers a block by two words, one from each half of the array; ours leaves the second at zero.
+    expected = jax.extend.random.threefry_2x32(key, jnp.concatenate([counts, jnp.zeros_like(counts)]))
+    np.testing.assert_array_equal(jnp.concatenate(threefry(key, counts)), expected)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 1), (2, 3, 7), (4, 8)])
+def test_a_mask_has_the_shape_that_is_asked_for_and_its_rows_do_not_depend_on_how_many_there_are(shape: tuple[int, ...]):
+    mask = kept(jax.random.key(1), 0.5, shape)
+    assert mask.shape == shape
+    longer = kept(jax.random.key(1), 0.5, (shape[0] + 2, *shape[1:]))
+    assert len(shape) == 1 or np.array_equal(longer[: shape[0]], mask)
+
+
+@pytest.mark.parametrize("key", [jax.random.PRNGKey(3), jax.random.key(3, impl="rbg")], ids=["old style", "rbg"])
+def test_keys_of_other_kinds_serve_too(key: Array):
+    assert abs(float(kept(key, 0.25, (200, 100)).mean()) - 0.75) < 0.02
+
+
+def test_old_style_keys_draw_what_new_ones_do():
+    np.testing.assert_array_equal(kept(jax.random.PRNGKey(3), 0.25, (9, 9)), kept(jax.random.key(3), 0.25, (9, 9)))

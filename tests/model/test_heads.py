@@ -10,8 +10,9 @@ from flax import nnx
 from jax import Array
 
 from minibert import Bert, BertConfig, BertWithHeads, InputError
+from minibert.model.dropout import dropout, split_key
 from minibert.model.heads import HEADS, Encoded, new_head
-from minibert.model.numerics import Dense, dropout, split_key
+from minibert.model.numerics import Dense
 from minibert.model.tap import Tap, identity
 
 CONFIG = BertConfig(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from small_training import OBJECTIVE, differing, leaves_of, small_model, small_options, small_rows
 
-from minibert.model.numerics import dropout
+from minibert.model.dropout import dropout
 from minibert.training.checkpoints import TrainingCheckpoints
 from minibert.training.inference import logits_of
 from minibert.training.loop import Trained, fit

@@ -11,8 +11,9 @@ from jax import Array
 
 from minibert import Bert, BertConfig, BertWithHeads
 from minibert.model.bert_with_heads import HeadsOutput
+from minibert.model.dropout import dropout
 from minibert.model.heads import new_head
-from minibert.model.numerics import Dense, dropout
+from minibert.model.numerics import Dense
 from minibert.model.tap import Tap, identity
 from minibert.training import LOSSES, OptimiserOptions
 from minibert.training.inference import logits_of

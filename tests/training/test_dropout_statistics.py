@@ -11,7 +11,7 @@ from jax import Array
 from small_training import small_model
 
 from minibert.model import attention, embeddings, feed_forward, heads
-from minibert.model.numerics import dropout
+from minibert.model.dropout import dropout
 
 pytestmark = pytest.mark.long
 

@@ -111,15 +111,15 @@ def test_a_class_of_no_weight_teaches_as_much_as_no_label():
 
 @pytest.fixture(scope="module")
 def wide_gradients() -> dict[bool, tuple[dict[str, np.ndarray], int]]:
-    """Of two wider layers, with all kept and with less: its gradients, and the bytes that the program needs for a while."""
-    model = small_model(hidden_size=32, intermediate_size=128)
+    """Of four wider layers, with all kept and with less: its gradients, and the bytes that the program needs for a while."""
+    model = small_model(hidden_size=32, intermediate_size=128, num_hidden_layers=4)
     batch = jax.tree.map(jnp.asarray, batch_of(small_rows(32), range(32), 32))
     found = {}
     for rematerialise in (False, True):
         laid_out = for_training(model, rematerialise=rematerialise)
         weights, key = OBJECTIVE.weights(batch), jax.random.key(3)
         program = jax.jit(jax.grad(OBJECTIVE.loss)).lower(laid_out, batch, weights, key)
-        program = program.compile(IN_A_HURRY | (compiler_options(rematerialise=rematerialise) or {}))
+        program = program.compile(IN_A_HURRY | compiler_options(laid_out, rematerialise=rematerialise))
         gradients = program(laid_out, batch, weights, key)
         found[rematerialise] = leaves_of(gradients), program.memory_analysis().temp_size_in_bytes
     return found

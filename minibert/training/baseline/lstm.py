@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float, Integer
 
 from minibert.config import BertConfig
 from minibert.errors import InputError
+from minibert.model.dropout import dropout, split_key
 from minibert.model.inputs import AnyArray
-from minibert.model.numerics import Dense, dropout, normal_parameter, split_key
+from minibert.model.numerics import Dense, normal_parameter
 from minibert.model.tap import Tap, identity
 from minibert.training.baseline.lstm_config import LstmConfig
 

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.model.bert_with_heads import HeadsOutput
+from minibert.model.dropout import split_key
 from minibert.model.heads import Encoded, MaskedLanguageModel, MultipleChoice, new_head
 from minibert.model.inputs import ModelInputs, TokenArray, check_inputs
-from minibert.model.numerics import split_key
 from minibert.model.tap import Tap, checked, identity, within
 from minibert.training.baseline.lstm import LstmEncoder
 from minibert.training.baseline.lstm_config import LstmConfig

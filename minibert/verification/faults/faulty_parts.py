@@ -11,10 +11,11 @@ from jaxtyping import Float
 
 from minibert.model.activations import ACTIVATION_FUNCTIONS
 from minibert.model.attention import Attention
+from minibert.model.dropout import dropout, split_key
 from minibert.model.encoder import Layer
 from minibert.model.feed_forward import FeedForward
 from minibert.model.layer_norm import LayerNorm
-from minibert.model.numerics import Dense, dropout, product, split_key
+from minibert.model.numerics import Dense, product
 from minibert.model.tap import Tap, identity, tap_rows, wants
 
 

@@ -46,7 +46,7 @@ def test_every_task_goes_from_a_file_to_a_folder_that_predicts(task: str, tmp_pa
     assert len(predictor(examples)) == len(examples)
     # What was measured is what the stored model says.
     logits_metrics = predictor.task.metrics(examples, predictor.logits(examples))
-    assert logits_metrics == pytest.approx(dict(done.metrics), abs=1e-6)
+    assert logits_metrics == pytest.approx(dict(done.metrics), rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.long
@@ -57,7 +57,7 @@ def test_the_baseline_learns_the_same_tasks(task: str, tmp_path: Path, tiny_mode
     predictor = Predictor(tmp_path / "out")
     examples = read_examples(write_file(tmp_path, task), predictor.task.name, small_options(task, tiny_model_folder).columns)
     metrics = predictor.task.metrics(examples, predictor.logits(examples))
-    assert metrics == pytest.approx(dict(done.metrics), abs=1e-6)
+    assert metrics == pytest.approx(dict(done.metrics), rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.long
