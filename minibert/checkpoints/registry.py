@@ -51,6 +51,8 @@ class PackageSource:
     sha256: str
     size: int
     folder: str
+    repository: str | None
+    """Of the hub, which has the same weights."""
 
 
 @dataclass(frozen=True)
@@ -322,6 +324,7 @@ class _Table:
                 sha256=self.text("sha256", _SHA256),
                 size=self.refuse("size is missing") if size is None else size,
                 folder=self.text("folder", _FILE_NAME),
+                repository=self.optional_text("repository", _REPOSITORY),
             )
         elif kind == "hub":
             source = HubSource(self.text("repository", _REPOSITORY), self.optional_text("revision", _REVISION))

@@ -41,6 +41,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--format", choices=("table", "jsonl"), default="table", help="of what is shown (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="rows at a time (default: %(default)s)")
+    parser.add_argument(
+        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of the products (default: %(default)s)"
+    )
     add_columns_of_tables(parser)
     parser.set_defaults(run=run)
 
@@ -54,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if output is not None and output.suffix not in (".jsonl", ".json"):
         raise InputError(f"--output is {arguments.output}; expected a file that ends in .jsonl, or .json for answers")
     with warnings_as_lines():
-        predictor = Predictor(arguments.model)
+        predictor = Predictor(arguments.model, dtype=arguments.dtype)
         task = predictor.task.name
         if output is not None and output.suffix == ".json" and task != "qa":
             raise InputError(f"--output ends in .json, the form of answers to questions; the model's task is {task}: take .jsonl")

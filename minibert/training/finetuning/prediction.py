@@ -32,11 +32,16 @@ class Predictor:
     Args:
         name_or_path: a folder that `finetune` wrote, or a checkpoint of transformers' with the head of a task, whose
             configuration says what its labels are.
+        dtype: of the operands of products, float32 or bfloat16; parameters stay as they are. A training in bfloat16 measured
+            its model so.
 
-    Raises CheckpointError for a folder that is broken or has no head, TokenizerError for a broken tokenizer.
+    Raises InputError for another dtype, CheckpointError for a folder that is broken or has no head, TokenizerError for a broken
+    tokenizer.
     """
 
-    def __init__(self, name_or_path: str | Path) -> None:
+    def __init__(self, name_or_path: str | Path, *, dtype: str = "float32") -> None:
+        if dtype not in ("float32", "bfloat16"):
+            raise InputError(f"dtype is {shown(dtype)}; expected float32 or bfloat16")
         folder = folder_of(resolve(name_or_path))
         file = folder / TASK_FILE
         stated = read_json_object(file, error=CheckpointError, max_bytes=MAX_SETTINGS_BYTES) if file.exists() else None
@@ -54,7 +59,7 @@ class Predictor:
         except InputError as problem:
             raise CheckpointError(f"{file if file.exists() else folder}: {problem}") from None
         if self.model is None:
-            self.model = load_with_head(name_or_path, self.task.head)
+            self.model = load_with_head(name_or_path, self.task.head, dtype=dtype, param_dtype="float32")
 
     def __call__(self, examples: Sequence[Any], *, batch_size: int = 32) -> list[dict[str, Any]]:
         """For each example what the task's `predictions` are. Raises InputError for examples of another task."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from minibert.checkpoints.registry import HubSource, lookup
+from minibert.checkpoints.registry import HubSource, PackageSource, lookup
 from minibert.errors import FetchError
 from minibert.features.corpus.receipt import versions
 from minibert.training.finetuning.options import FinetuneOptions
@@ -120,4 +120,4 @@ def _on_the_hub(model: str) -> str | None:
         source = lookup(model).source
     except FetchError:
         return None
-    return source.repository if isinstance(source, HubSource) else None
+    return source.repository if isinstance(source, HubSource | PackageSource) else None

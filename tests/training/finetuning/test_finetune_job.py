@@ -50,6 +50,21 @@ def test_every_task_goes_from_a_file_to_a_folder_that_predicts(task: str, tmp_pa
 
 
 @pytest.mark.long
+def test_what_was_trained_in_bfloat16_says_the_same_when_it_is_asked_in_bfloat16(tmp_path: Path, tiny_model_folder: Path):
+    done = trained(tmp_path, tiny_model_folder, "regress", dtype="bfloat16")
+    narrow, wide = (Predictor(tmp_path / "out", dtype=dtype) for dtype in ("bfloat16", "float32"))
+    examples = read_examples(write_file(tmp_path, "regress"), "regress", small_options("regress", tiny_model_folder).columns)
+    found, other = (predictor.task.metrics(examples, predictor.logits(examples)) for predictor in (narrow, wide))
+    assert found == pytest.approx(dict(done.metrics), rel=1e-6, abs=1e-6)
+    assert found != other
+
+
+def test_a_predictor_refuses_other_dtypes(tmp_path: Path):
+    with pytest.raises(InputError, match="dtype is 'float16'; expected float32 or bfloat16"):
+        Predictor(tmp_path, dtype="float16")
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["classify", "tag", "qa", "regress", "multilabel"])
 def test_the_baseline_learns_the_same_tasks(task: str, tmp_path: Path, tiny_model_folder: Path):
     done = trained(tmp_path, tiny_model_folder, task, baseline="lstm", lstm_size=8, learning_rate=1e-2)
