@@ -1,0 +1,133 @@
+"""Edits: what is put in the place of an intermediate, or of a part of it, while a model runs.
+
+An edit is a value. What it does and to which names is part of the compiled program; numbers and places are not, so that another
+head, position or factor needs no compilation.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from minibert.errors import InputError, shown
+from minibert.lab.named_array import NamedArray, axes_of
+from minibert.lab.names import fits, names_like
+
+Places = int | Sequence[Any]
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["value", "at"], meta_fields=["names", "action"])
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Made by `replace`, `zero`, `scale`, `add` and `mean_ablate`."""
+
+    names: str
+    """An intermediate's name, or a pattern with * for several: "layers.*.attention.context"."""
+    action: str
+    value: Any
+    at: Mapping[str, Any]
+    """Places by axis, whole numbers; the edit is made where all of them are met."""
+
+    def concerns(self, name: str) -> bool:
+        """Whether it edits this intermediate."""
+        return fits(name, self.names)
+
+    def apply(self, name: str, value: Array, real: Array) -> Array:
+        """The intermediate, [batch, …] with all its axes, edited. `real` [batch, tokens] is 1 where a token is no padding."""
+        axes = axes_of(name, value.ndim)
+        if self.action == "replace":
+            edited = jnp.broadcast_to(jnp.asarray(self.value, value.dtype), value.shape)
+        elif self.action == "scale":
+            edited = value * jnp.asarray(self.value, value.dtype)
+        elif self.action == "add":
+            edited = value + jnp.asarray(self.value, value.dtype)
+        else:
+            edited = jnp.broadcast_to(_mean(value, axes, real), value.shape)
+        is_there = jnp.ones((1,) * value.ndim, bool)
+        for axis, places in self.at.items():
+            dimension = axes.index(axis)
+            along = (jnp.arange(value.shape[dimension])[:, None] == jnp.reshape(places, (1, -1))).any(axis=1)
+            is_there = is_there & along.reshape(-1, *[1] * (value.ndim - dimension - 1))
+        return jnp.where(is_there, edited, value)
+
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """InputError where it fits none of the intermediates, by their names, or not all that it concerns."""
+        for name in names_like(self.names, shapes):
+            shape, axes = shapes[name], axes_of(name, len(shapes[name]))
+            for axis, places in self.at.items():
+                if axis not in axes:
+                    raise InputError(f"{name} has no axis {shown(axis)}; expected one of {', '.join(axes)}")
+                length = shape[axes.index(axis)]
+                if any(not 0 <= place < length for place in np.ravel(places).tolist()):
+                    raise InputError(f"{axis} of the edit of {name} is {shown(places)}; expected places from 0 to {length - 1}")
+            try:
+                spreads = np.broadcast_shapes(np.shape(self.value), shape) == shape
+            except ValueError:
+                spreads = False
+            if not spreads:
+                raise InputError(
+                    f"the value for {name} has shape {list(np.shape(self.value))}; expected a number or what spreads to "
+                    f"{list(shape)} [{', '.join(axes)}]"
+                )
+
+
+def replace(names: str, value: Any, **at: Places) -> Edit:
+    """Put `value` in the place of an intermediate, or of the part at some places.
+
+    Args:
+        names: an intermediate's name, or a pattern with *.
+        value: a number, or an array that is or spreads to the whole intermediate, of which the part at the same places is
+            taken: so a captured intermediate of another text can be given as it is.
+        at: places by axis: `heads=3`, `tokens=[0, 1]`, `batch=0`, `hidden=308`; everywhere if absent.
+    """
+    return Edit(names, "replace", _plain(value), _places(at))
+
+
+def zero(names: str, **at: Places) -> Edit:
+    """Put zeros there; arguments as of `replace`."""
+    return replace(names, 0.0, **at)
+
+
+def scale(names: str, factor: Any, **at: Places) -> Edit:
+    """Multiply by a factor, or an array of them; arguments as of `replace`."""
+    return Edit(names, "scale", _plain(factor), _places(at))
+
+
+def add(names: str, value: Any, **at: Places) -> Edit:
+    """Add to what is there; arguments as of `replace`."""
+    return Edit(names, "add", _plain(value), _places(at))
+
+
+def mean_ablate(names: str, **at: Places) -> Edit:
+    """Put its mean over the batch's texts and real tokens there, so that it tells them apart no more; arguments as of `replace`.
+
+    Of scores and probabilities it is the mean over texts and attending tokens.
+    """
+    return Edit(names, "mean", 0.0, _places(at))
+
+
+def _plain(value: Any) -> Any:
+    return value.values if isinstance(value, NamedArray) else value if hasattr(value, "shape") else np.asarray(value, np.float32)
+
+
+def _places(at: Mapping[str, Places]) -> dict[str, np.ndarray]:
+    found = {}
+    for axis, places in at.items():
+        array = np.asarray(places)
+        if array.dtype.kind not in "iu" or array.ndim > 1 or array.size == 0:
+            raise InputError(f"{axis} is {shown(places)}; expected a whole number or a list of them")
+        found[axis] = array.astype(np.int32)
+    return found
+
+
+def _mean(value: Array, axes: tuple[str, ...], real: Array) -> Array:
+    over = tuple(axes.index(axis) for axis in ("batch", "tokens") if axis in axes)
+    weights = jnp.ones(real.shape[:1]) if "tokens" not in axes else real
+    shape = [length if dimension in over else 1 for dimension, length in enumerate(value.shape)]
+    weights = weights.reshape(shape).astype(value.dtype)
+    return (value * weights).sum(axis=over, keepdims=True) / weights.sum()

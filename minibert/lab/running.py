@@ -1,0 +1,104 @@
+"""One run of a model with edits, and what was captured on the way."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from minibert.errors import InputError
+from minibert.lab.edits import Edit
+from minibert.lab.named_array import NamedArray, axes_of, by_axes
+from minibert.lab.names import names_like
+from minibert.model import Bert, BertWithHeads
+from minibert.model.inputs import ModelInputs, check_inputs
+
+Model = Bert | BertWithHeads
+
+
+class Run(NamedTuple):
+    """What came of a run."""
+
+    output: Any
+    """BertOutput or HeadsOutput."""
+    captured: dict[str, NamedArray]
+    """In data-flow order, after edits."""
+
+
+def run(model: Model, batch: Mapping[str, Any], *, edits: Sequence[Edit] = (), capture: str | Iterable[str] = ()) -> Run:
+    """Run a model on a batch, with edits, and keep some of its intermediates.
+
+    Args:
+        model: as `minibert.load` gives it.
+        batch: `input_ids`, `attention_mask`, `token_type_ids` [batch, tokens], as a tokenizer gives it.
+        edits: made in their order, each on what those before it left.
+        capture: names of intermediates, or patterns with *: "layers.*.attention.probabilities".
+
+    Raises InputError for a batch that the model does not take, for edits that fit no intermediate, and for names there are not.
+    """
+    inputs = inputs_of(model, batch)
+    shapes = shapes_of(model, inputs)
+    edits = tuple(edits)
+    for edit in edits:
+        edit.check(shapes)
+    names = names_like(capture, shapes)
+    output, captured = _compiled(model, inputs, edits, names)
+    return Run(output, {name: NamedArray(np.asarray(captured[name]), axes_of(name, captured[name].ndim)) for name in names})
+
+
+def inputs_of(model: Model, batch: Mapping[str, Any]) -> ModelInputs:
+    """The batch with its defaults filled in. Raises InputError as the model itself does, and for questions with choices."""
+    if not isinstance(model, BertWithHeads):
+        return check_inputs(model.config, **batch)
+    if "multiple_choice" in model.heads:
+        raise InputError("the laboratory takes no model with the head multiple_choice; give its encoder: model.bert")
+    return model.checked_inputs(**batch)[0]
+
+
+def shapes_of(model: Model, inputs: ModelInputs) -> dict[str, tuple[int, ...]]:
+    """The shape of every intermediate with all its axes, in data-flow order."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, value: Array) -> Array:
+        shapes[name] = by_axes(name, value, model.config).shape
+        return value
+
+    jax.eval_shape(lambda model: forward(model, inputs, note), model)
+    return shapes
+
+
+def forward(model: Model, inputs: ModelInputs, tap: Any) -> Any:
+    """The model's own pure function, whichever model it is."""
+    return model.forward(inputs, tap=tap) if isinstance(model, BertWithHeads) else model.forward(*inputs, tap=tap)
+
+
+class Editing:
+    """The tap that edits, and captures what comes of it."""
+
+    def __init__(self, model: Model, inputs: ModelInputs, edits: Sequence[Edit], names: Sequence[str] = ()) -> None:
+        self.config, self.edits, self.names = model.config, edits, frozenset(names)
+        self.real = jnp.asarray(inputs.attention_mask)
+        self.captured: dict[str, Array] = {}
+
+    def __call__(self, name: str, value: Array) -> Array:
+        """What the model goes on with."""
+        given = value
+        for edit in self.edits:
+            if edit.concerns(name):
+                value = edit.apply(name, by_axes(name, value, self.config), self.real).reshape(given.shape)
+        if name in self.names:
+            self.captured[name] = by_axes(name, value, self.config)
+        return value
+
+    def wants(self, name: str) -> bool:
+        """Whether an edit concerns it, or it is captured."""
+        return name in self.names or any(edit.concerns(name) for edit in self.edits)
+
+
+@partial(jax.jit, static_argnames="names")
+def _compiled(model: Model, inputs: ModelInputs, edits: tuple[Edit, ...], names: tuple[str, ...]) -> tuple[Any, dict[str, Array]]:
+    tap = Editing(model, inputs, edits, names)
+    return forward(model, inputs, tap), tap.captured

@@ -1,0 +1,76 @@
+"""Sweeps equal to patches made one by one, gradients to finite differences, attributions to what they explain."""
+
+import jax
+import numpy as np
+import pytest
+from small_lab import first_value, small_batch, small_model
+
+from minibert import InputError, lab
+from minibert.lab import patching
+
+BATCH, SOURCE = small_batch(), small_batch(1)
+
+
+@pytest.mark.parametrize(("part", "axis", "places"), [("output", "tokens", 6), ("attention.context", "heads", 4)])
+@pytest.mark.parametrize("rows_at_once", [1, 12, 64])
+def test_a_sweep_is_every_patch_made_by_itself(part: str, axis: str, places: int, rows_at_once: int):
+    model = small_model()
+    found = lab.patching_sweep(model, BATCH, SOURCE, first_value, part=part, axis=axis, rows_at_once=rows_at_once)
+    assert found.shape == {"layers": 3, axis: places, "batch": 3}
+    captured = lab.run(model, SOURCE, capture=f"layers.*.{part}").captured
+    for layer in range(3):
+        name = f"layers.{layer}.{part}"
+        for place in range(places):
+            patched = lab.run(model, BATCH, edits=[lab.replace(name, captured[name], **{axis: place})]).output
+            np.testing.assert_allclose(found.at(layers=layer, **{axis: place}), first_value(patched), atol=1e-5)
+    assert np.ptp(found.values, axis=(0, 1)).min() > 1e-2
+
+
+def test_a_sweep_compiles_once_whatever_it_is_about():
+    model = small_model()
+    lab.patching_sweep(model, BATCH, SOURCE, first_value, rows_at_once=9)
+    size = patching._patched._cache_size()
+    lab.patching_sweep(model, SOURCE, BATCH, first_value, rows_at_once=9)
+    assert patching._patched._cache_size() == size
+
+
+def test_texts_that_do_not_correspond_and_parts_there_are_not_are_refused():
+    model = small_model()
+    with pytest.raises(InputError, match=r"source has shape \[3, 5\]; expected that of the batch, \[3, 6\]"):
+        lab.patching_sweep(model, BATCH, small_batch(tokens=5), first_value)
+    with pytest.raises(InputError, match=r"no intermediate 'layers.\*.outputs'"):
+        lab.patching_sweep(model, BATCH, SOURCE, first_value, part="outputs")
+    with pytest.raises(InputError, match=r"axis is 'heads'; layers.0.output has tokens, hidden"):
+        lab.patching_sweep(model, BATCH, SOURCE, first_value, axis="heads")
+
+
+@pytest.mark.parametrize("name", ["embeddings.output", "layers.0.attention.probabilities", "layers.1.feed_forward.activation"])
+def test_gradients_are_finite_differences(name: str):
+    with jax.enable_x64(True):
+        model = small_model(dtype="float64", param_dtype="float64")
+        found = lab.gradients(model, BATCH, first_value, name)[name]
+        direction = np.random.default_rng(5).normal(size=found.values.shape)
+        up, down = (
+            np.asarray(first_value(lab.run(model, BATCH, edits=[lab.add(name, step * direction)]).output))
+            for step in (1e-5, -1e-5)
+        )
+    along = (found.values * direction).reshape(3, -1).sum(axis=1)
+    np.testing.assert_allclose(along, (up - down) / 2e-5, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("baseline", [0.0, "another text"])
+def test_integrated_gradients_add_up_to_the_difference(baseline: object):
+    model, name = small_model(), "embeddings.output"
+    value = lab.run(model, SOURCE, capture=name).captured[name] if baseline else 0.0
+    found = lab.integrated_gradients(model, BATCH, first_value, name=name, baseline=value, steps=64)
+    np.testing.assert_allclose(found.values.values.sum(axis=(1, 2)), found.difference, atol=1e-3)
+    whole = first_value(model(**BATCH)) - first_value(lab.run(model, BATCH, edits=[lab.replace(name, value)]).output)
+    np.testing.assert_allclose(found.difference, whole, atol=1e-5)
+    assert np.abs(found.difference.values).max() > 0.05
+
+
+def test_steps_and_names_there_are_not_are_refused():
+    with pytest.raises(InputError, match="steps is 0; expected a whole number from 1 to 1,000"):
+        lab.integrated_gradients(small_model(), BATCH, first_value, steps=0)
+    with pytest.raises(InputError, match="no intermediate 'embedding'"):
+        lab.integrated_gradients(small_model(), BATCH, first_value, name="embedding")
