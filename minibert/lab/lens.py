@@ -1,0 +1,60 @@
+"""The logit lens (nostalgebraist 2020): what the masked language model's head makes of every layer, not only of the last."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from minibert.errors import InputError, shown
+from minibert.lab.named_array import NamedArray
+from minibert.lab.running import Editing, Model, forward, inputs_of
+from minibert.model import BertWithHeads
+from minibert.model.heads import Encoded, MaskedLanguageModel
+from minibert.model.inputs import ModelInputs
+
+
+class Lens(NamedTuple):
+    """The likeliest tokens by layer, [layers, batch, tokens, best]; the first layer is the embeddings."""
+
+    token_ids: NamedArray
+    probabilities: NamedArray
+
+
+def logit_lens(model: Model, batch: Mapping[str, Any], *, best: int = 5) -> Lens:
+    """The likeliest tokens at every position by what each layer gives, as if it were the last.
+
+    Args:
+        model: `minibert.load(…, head="masked_lm")`, or one with more heads.
+        batch: the texts.
+        best: how many tokens.
+
+    Raises InputError for a model without that head, and as the model does.
+    """
+    with_heads = model if isinstance(model, BertWithHeads) else BertWithHeads(model, {})
+    heads = [name for name, head in with_heads.heads.items() if isinstance(head, MaskedLanguageModel)]
+    if not heads:
+        raise InputError('the model has no head for masked language modelling; load it with head="masked_lm"')
+    if type(best) is not int or not 1 <= best <= model.config.vocab_size:
+        raise InputError(f"best is {shown(best)}; expected a whole number from 1 to {model.config.vocab_size}")
+    ids, probabilities = _lens(with_heads, inputs_of(model, batch), heads[0], best)
+    axes = ("layers", "batch", "tokens", "best")
+    return Lens(NamedArray(np.asarray(ids), axes), NamedArray(np.asarray(probabilities), axes))
+
+
+@partial(jax.jit, static_argnames=("head", "best"))
+def _lens(model: BertWithHeads, inputs: ModelInputs, head: str, best: int) -> tuple[Array, Array]:
+    names = ["embeddings.output", *(f"layers.{layer}.output" for layer in range(model.config.num_hidden_layers))]
+    tap = Editing(model, inputs, (), names)
+    forward(model, inputs, tap)
+    table = model.bert.embeddings.word[...]
+    found = []
+    # Layer by layer: of all layers together the logits would be the largest array by far.
+    for name in names:
+        probabilities = jax.nn.softmax(model.heads[head](Encoded(tap.captured[name], None, table)), axis=-1)
+        found.append(jax.lax.top_k(probabilities, best))
+    values, ids = (jnp.stack(each) for each in zip(*found, strict=True))
+    return ids, values
