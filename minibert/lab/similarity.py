@@ -11,7 +11,7 @@ from minibert.lab.named_array import NamedArray
 from minibert.lab.running import Model, inputs_of, run
 
 
-def cka(first: Float[np.ndarray, "rows features"], second: Float[np.ndarray, "rows other_features"]) -> float:
+def cka(first: Float[np.ndarray, "rows features"], second: Float[np.ndarray, "same_rows other_features"]) -> float:
     """Linear CKA of two sets of vectors of the same things, from 0 to 1: `‖YᵀX‖² / (‖XᵀX‖ ‖YᵀY‖)`, both centred.
 
     Turning the axes of either, or one factor for all of its values, changes nothing. Raises InputError for unequally many rows,
