@@ -10,6 +10,7 @@ from minibert.lab.gradients import Attribution, gradients, integrated_gradients
 from minibert.lab.lens import Lens, logit_lens
 from minibert.lab.named_array import NamedArray
 from minibert.lab.patching import patching_sweep
+from minibert.lab.probes import Probes, linear_probes
 from minibert.lab.running import Run, run
 from minibert.lab.similarity import cka, cka_of_layers
 
@@ -19,6 +20,7 @@ __all__ = [
     "HeadStatistics",
     "Lens",
     "NamedArray",
+    "Probes",
     "Run",
     "add",
     "attention_rollout",
@@ -27,6 +29,7 @@ __all__ = [
     "gradients",
     "head_statistics",
     "integrated_gradients",
+    "linear_probes",
     "logit_lens",
     "mean_ablate",
     "patching_sweep",

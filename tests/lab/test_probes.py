@@ -1,0 +1,54 @@
+"""Probes read what is there, by layer, and nothing that is not."""
+
+import numpy as np
+import pytest
+from small_lab import small_batch, small_model
+
+from minibert import InputError, lab
+
+
+def batches() -> list[dict[str, np.ndarray]]:
+    return [small_batch(seed, texts=60) for seed in (3, 4)]
+
+
+def test_what_stands_at_a_token_is_read_off_the_embeddings():
+    train, test = batches()
+    model = small_model()
+    # A direction of the word embeddings, which a linear classifier finds again.
+    direction = np.asarray(model.embeddings.word[...])[:, 3]
+    labels = [(direction[batch["input_ids"]] > 0.0).astype(np.int32) for batch in (train, test)]
+    found = lab.linear_probes(model, train, labels[0], test, labels[1])
+    assert found.accuracy.shape == {"layers": 4}
+    assert found.accuracy.values[0] > 0.9 > found.most_frequent + 0.2
+
+
+def test_labels_that_have_nothing_to_do_with_the_texts_are_read_off_no_layer():
+    train, test = batches()
+    random = np.random.default_rng(0)
+    labels = [random.integers(0, 2, 60) for _ in range(2)]
+    found = lab.linear_probes(small_model(), train, labels[0], test, labels[1])
+    assert np.abs(found.accuracy.values - 0.5).max() < 0.25
+
+
+def test_padding_and_ignored_labels_count_for_nothing():
+    train, test = batches()
+    labels = [batch["input_ids"] % 2 for batch in (train, test)]
+    expected = lab.linear_probes(small_model(), train, labels[0], test, labels[1])
+    labels[0][0, 4:] = 77  # where the first text has padding
+    found = lab.linear_probes(small_model(), train, labels[0], test, labels[1])
+    np.testing.assert_array_equal(found.accuracy, expected.accuracy)
+    labels[1][:, 1:] = -100
+    only_first = lab.linear_probes(small_model(), train, labels[0], test, labels[1])
+    as_texts = np.unique(np.round(only_first.accuracy.values * 60, 6) % 1)
+    assert set(as_texts.tolist()) <= {0.0, 1.0}
+
+
+def test_labels_of_another_shape_and_of_one_class_are_refused():
+    train, test = batches()
+    labels = train["input_ids"] % 2
+    with pytest.raises(InputError, match=r"labels has shape \[59, 6\] and dtype int32; expected whole numbers, \[60\] for texts"):
+        lab.linear_probes(small_model(), train, labels[:59], test, labels)
+    with pytest.raises(InputError, match="labels are all 0; expected two classes at least"):
+        lab.linear_probes(small_model(), train, labels * 0, test, labels)
+    with pytest.raises(InputError, match="evaluation_labels has no label that counts"):
+        lab.linear_probes(small_model(), train, labels, test, labels * 0 - 100)
