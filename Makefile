@@ -58,6 +58,7 @@ benchmark: $(VENV)/installed-reference
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/full_batches.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/lab.py
 	$(BIN)/python benchmarks/trajectory.py
 	$(BIN)/python benchmarks/verification.py
 	$(BIN)/python benchmarks/tokenizer.py

@@ -1,7 +1,7 @@
 """One run of a model with edits, and what was captured on the way."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -60,13 +60,22 @@ def inputs_of(model: Model, batch: Mapping[str, Any]) -> ModelInputs:
 
 def shapes_of(model: Model, inputs: ModelInputs) -> dict[str, tuple[int, ...]]:
     """The shape of every intermediate with all its axes, in data-flow order."""
+    leaves, structure = jax.tree.flatten(model)
+    return _shapes(structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves), inputs.input_ids.shape)
+
+
+# Going through a model takes longer than running it on a few texts.
+@lru_cache(64)
+def _shapes(structure: Any, leaves: tuple[Any, ...], shape_of_inputs: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    model = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
+    inputs = ModelInputs(*[np.zeros(shape_of_inputs, np.int32)] * 4)
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, value: Array) -> Array:
         shapes[name] = by_axes(name, value, model.config).shape
         return value
 
-    jax.eval_shape(lambda model: forward(model, inputs, note), model)
+    jax.eval_shape(lambda model, inputs: forward(model, inputs, note), model, inputs)
     return shapes
 
 
