@@ -8,6 +8,7 @@ from minibert.lab.attention import HeadStatistics, attention_rollout, head_stati
 from minibert.lab.edits import Edit, add, mean_ablate, replace, scale, zero
 from minibert.lab.gradients import Attribution, gradients, integrated_gradients
 from minibert.lab.lens import Lens, logit_lens
+from minibert.lab.low_rank import adapted, merged
 from minibert.lab.named_array import NamedArray
 from minibert.lab.patching import patching_sweep
 from minibert.lab.probes import Probes, linear_probes
@@ -22,6 +23,7 @@ __all__ = [
     "NamedArray",
     "Probes",
     "Run",
+    "adapted",
     "add",
     "attention_rollout",
     "cka",
@@ -32,6 +34,7 @@ __all__ = [
     "linear_probes",
     "logit_lens",
     "mean_ablate",
+    "merged",
     "patching_sweep",
     "replace",
     "run",

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from minibert.training.parallel import path_of
+from minibert.model.paths import path_of
 from minibert.training.step import Batch, Objective, divided, key_of
 
 _FORWARD = (

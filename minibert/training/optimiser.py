@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 
 from minibert.errors import InputError, shown
-from minibert.training.parallel import path_of
+from minibert.model.paths import path_of
 
 SCHEDULES = ("linear", "cosine", "constant")
 NOT_DECAYED = ("bias", "layer_norm")

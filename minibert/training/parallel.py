@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from minibert.errors import InputError, MinibertError, shown
+from minibert.model.paths import path_of
 
 DATA, SHARD = "data", "shard"
 
@@ -118,11 +119,6 @@ def bytes_per_device(tree: Any) -> int:
     """How much of the tree lies on this process's first device."""
     first = jax.local_devices()[0]
     return sum(shard.data.nbytes for leaf in jax.tree.leaves(tree) for shard in leaf.addressable_shards if shard.device == first)
-
-
-def path_of(keys: Any) -> str:
-    """A leaf's path as the tables of names have it: `bert.encoder.layers.0.attention.query.kernel`."""
-    return jax.tree_util.keystr(keys, simple=True, separator=".").removesuffix(".value")
 
 
 def _placed(leaf: Any, sharding: NamedSharding) -> jax.Array:

@@ -17,7 +17,7 @@ def small_model(**settings: Any) -> Bert:
         num_hidden_layers=3,
         num_attention_heads=4,
         intermediate_size=24,
-        max_position_embeddings=8,
+        max_position_embeddings=16,
         initializer_range=0.3,
         **settings,
     )

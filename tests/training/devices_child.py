@@ -15,10 +15,11 @@ import numpy as np
 from small_training import OBJECTIVE, differing, leaves_of, small_model, small_options, small_rows
 
 from minibert.model.dropout import dropout
+from minibert.model.paths import path_of
 from minibert.training.checkpoints import TrainingCheckpoints
 from minibert.training.inference import logits_of
 from minibert.training.loop import Trained, fit
-from minibert.training.parallel import DATA, SHARD, Placement, path_of
+from minibert.training.parallel import DATA, SHARD, Placement
 
 # Before anything is computed.
 jax.config.update("jax_num_cpu_devices", 8)

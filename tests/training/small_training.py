@@ -14,12 +14,13 @@ from minibert.model.bert_with_heads import HeadsOutput
 from minibert.model.dropout import dropout
 from minibert.model.heads import new_head
 from minibert.model.numerics import Dense
+from minibert.model.paths import path_of
 from minibert.model.tap import Tap, identity
 from minibert.training import LOSSES, OptimiserOptions
 from minibert.training.inference import logits_of
 from minibert.training.loop import Trained, fit
 from minibert.training.options import TrainingOptions
-from minibert.training.parallel import Placement, path_of
+from minibert.training.parallel import Placement
 from minibert.training.rows import Rows
 from minibert.training.step import Objective
 

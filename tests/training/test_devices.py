@@ -14,8 +14,9 @@ from jax.sharding import PartitionSpec
 from small_training import small_model, small_options
 
 from minibert.errors import InputError
+from minibert.model.paths import path_of
 from minibert.training.optimiser import OptimiserOptions
-from minibert.training.parallel import PARTITIONS, SHARD, Placement, path_of, share_of
+from minibert.training.parallel import PARTITIONS, SHARD, Placement, share_of
 from minibert.training.step import first_state
 
 pytestmark = pytest.mark.long

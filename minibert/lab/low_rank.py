@@ -1,0 +1,97 @@
+"""Low-rank adaptation (Hu et al. 2021, LoRA): dense layers that learn by a small product beside their kernel."""
+
+import math
+import re
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from minibert.errors import InputError, shown
+from minibert.model.numerics import Dense, product
+from minibert.model.paths import path_of
+
+AnyModel = TypeVar("AnyModel", bound=nnx.Module)
+QUERIES_AND_VALUES = r"attention\.(query|value)$"
+"""What the paper adapts (section 4.2)."""
+FROZEN = "frozen"
+"""The attribute that names to the optimiser what does not learn."""
+
+
+class LowRankDense(nnx.Module):
+    """`x W + b + (x A) B · alpha / rank`; A [in, rank] begins random, B [rank, out] zero, so that nothing changes at first."""
+
+    def __init__(self, dense: Dense, rank: int, alpha: float, *, rngs: nnx.Rngs):
+        self.dense = dense
+        self.config = dense.config
+        self.factor = alpha / rank
+        ins, outs = dense.kernel[...].shape
+        dtype = dense.kernel[...].dtype
+        # As the paper's own code draws it: uniform, as wide as a dense layer of torch begins.
+        self.down = nnx.Param(jax.random.uniform(rngs.params(), (ins, rank), dtype, -1.0, 1.0) / math.sqrt(ins))
+        self.up = nnx.Param(jnp.zeros((rank, outs), dtype))
+
+    def __call__(self, hidden: Float[Array, "rows in_features"]) -> Float[Array, "rows out_features"]:
+        """The layer's own result and what was learned beside it."""
+        learned = product(product(hidden, self.down[...], self.config), self.up[...], self.config)
+        return self.dense(hidden) + learned * self.factor
+
+    def merged(self) -> Dense:
+        """A dense layer that gives the same: `W + A B · alpha / rank`."""
+        dense: Dense = jax.tree.map(lambda leaf: leaf, self.dense)
+        learned = jnp.matmul(self.down[...], self.up[...], precision=jax.lax.Precision.HIGHEST)
+        dense.kernel = nnx.Param(dense.kernel[...] + learned * self.factor)
+        return dense
+
+
+def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str = QUERIES_AND_VALUES, seed: int = 0) -> AnyModel:
+    """A model some of whose dense layers learn by a low-rank product; all that it had, but its heads, is frozen for `fit`.
+
+    Args:
+        model: which stays as it was; the copy shares its parameters.
+        rank: of the products.
+        alpha: by alpha / rank what they give is multiplied.
+        layers: a regular expression that the path of a dense layer matches: `encoder.layers.0.attention.query`.
+        seed: of the random numbers.
+
+    Raises InputError for a rank below 1, and for a pattern that matches no dense layer.
+    """
+    if type(rank) is not int or rank < 1:
+        raise InputError(f"rank is {shown(rank)}; expected a whole number from 1 up")
+    copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
+    rngs, count = nnx.Rngs(seed), 0
+    for parent, name, dense, path in _children(copy):
+        if isinstance(dense, Dense) and re.search(layers, path):
+            setattr(parent, name, LowRankDense(dense, rank, alpha, rngs=rngs))
+            count += 1
+    if count == 0:
+        raise InputError(f"layers is {shown(layers)}, which no dense layer's path matches; expected one as {QUERIES_AND_VALUES}")
+    paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(copy)]
+    frozen = tuple(path for path in paths if not path.startswith("heads.") and not path.endswith((".down", ".up")))
+    setattr(copy, FROZEN, frozen)
+    return copy
+
+
+def merged(model: AnyModel) -> AnyModel:
+    """The model with what was learned added to its kernels: as it was made, with nothing frozen, to be saved like any other."""
+    copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
+    for parent, name, layer, _ in _children(copy):
+        if isinstance(layer, LowRankDense):
+            setattr(parent, name, layer.merged())
+    if hasattr(copy, FROZEN):
+        delattr(copy, FROZEN)
+    return copy
+
+
+def _children(model: nnx.Module) -> list[tuple[Any, str, Any, str]]:
+    """Every module with what holds it, the name that it has there, and its path."""
+    found = []
+    for path, module in list(nnx.iter_graph(model)):
+        if isinstance(module, nnx.Module):
+            for name, child in list(vars(module).items()):
+                if isinstance(child, nnx.Module):
+                    found.append((module, name, child, ".".join([*map(str, path), name])))
+    return found
