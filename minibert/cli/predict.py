@@ -12,7 +12,7 @@ from minibert.cli.texts import check_given, texts_given
 from minibert.cli.training_options import add_columns_of_tables, columns_given, word_columns_given
 from minibert.errors import InputError
 from minibert.printable import counted, printable
-from minibert.training.data import Question, TaggedSentence, TextExample, check_examples
+from minibert.training.data import Columns, Question, TaggedSentence, TextExample, check_examples
 from minibert.training.finetuning import Predictor
 from minibert.training.finetuning.files import read_examples
 from minibert.training.finetuning.words import words_in
@@ -27,7 +27,8 @@ def add_parser(subparsers: Any) -> None:
         "predict",
         help="ask a trained model",
         description="Ask a model that `minibert finetune` trained, or one of transformers' with the head of a task, about texts, "
-        "or about the rows of a file: of the form it was trained on, or a text a line. Labels in the file are not looked at.",
+        "or about the rows of a file: of the form it was trained on, or a text a line in a .txt file unless columns are named. "
+        "Labels in the file are not looked at.",
     )
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="a text each (qa: a question each); - reads a text a line")
     parser.add_argument("--model", required=True, metavar="FOLDER", help="what `minibert finetune` wrote")
@@ -85,10 +86,13 @@ def _examples(arguments: argparse.Namespace, task: str, predictor: Predictor) ->
             raise InputError(
                 f"--{name} goes with texts of the task {wanted}; this is {task}{', of a file' if file else ''}: leave it out"
             )
-    if file and not (Path(file).suffix.lower() in LINES and task in ("classify", "regress", "multilabel")):
-        columns = columns_given(arguments)
+    columns = columns_given(arguments)
+    has_lines = Path(file or "").suffix.lower() in LINES and columns == Columns()
+    if file and not (has_lines and task in ("classify", "regress", "multilabel")):
         return read_examples(file, "pair" if takes_pairs else task, columns, has_labels=False, **word_columns_given(arguments))
     texts = list(texts_given(arguments.texts, [file] if file else [], "predict"))
+    if file and texts and "\t" in texts[0]:
+        raise InputError(f"{file} has a tab in its first line; name its columns, --text NAME, or give it as a .tsv file")
     places = [f"{file or 'text'} {'line ' if file else ''}{number:,}" for number in range(1, len(texts) + 1)]
     if task == "tag":
         return [

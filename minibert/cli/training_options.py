@@ -16,6 +16,7 @@ GLUE_TASKS = dict.fromkeys(GLUE, "pair") | {"cola": "classify", "sst-2": "classi
 OF_TASK = {
     "max_length": tuple(TASKS),
     "stride": ("tag", "qa"),
+    "max_question_length": ("qa",),
     "n_best": ("qa",),
     "max_answer_length": ("qa",),
     "null_threshold": ("qa",),
@@ -63,6 +64,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     add_columns_of_tables(parser)
     task = parser.add_argument_group("the task")
     task.add_argument("--max-length", type=int, metavar="N", help="tokens of a row (default: 128; qa: 384)")
+    task.add_argument("--max-question-length", type=int, metavar="N", help="qa: longer questions are cut (default: 64)")
     task.add_argument("--stride", type=int, metavar="N", help="tag, qa: tokens that two windows of a long text share")
     task.add_argument("--n-best", type=int, metavar="N", help="qa: so many answers are kept (default: 20)")
     task.add_argument("--max-answer-length", type=int, metavar="N", help="qa: in tokens (default: 30)")

@@ -226,15 +226,19 @@ class _Run:
         raise TrainingError(
             f"step {step + 1} failed: {what} is the first tensor that is not finite; its batch has the rows {numbers[:8]}"
             f"{'…' if len(numbers) > 8 else ''}, counted from 0. A lower learning rate, a longer warm-up or shorter gradients "
-            "may help; the parameters before it are in the last checkpoint"
+            "may help{self._where_the_last_is()}"
         )
+
+    def _where_the_last_is(self) -> str:
+        there = self.checkpoints.steps() if self.checkpoints is not None else []
+        return f"; the last checkpoint is of step {max(there)}" if there else "; there is no checkpoint yet"
 
     def _check_parameters(self, state: TrainingState, step: int) -> None:
         """Finite gradients do not make finite parameters where the optimiser divides by zero or the weight decay is over 1."""
         if not _all_finite(state.model):
             raise TrainingError(
                 f"after step {step} the parameter {first_bad_leaf(state.model)} is not finite, though all gradients were; lower "
-                "the learning rate or the weight decay, or raise epsilon; the parameters before it are in the last checkpoint"
+                "the learning rate or the weight decay, or raise epsilon{self._where_the_last_is()}"
             )
 
     def _evaluate(self, state: TrainingState, step: int) -> None:

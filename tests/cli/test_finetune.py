@@ -55,6 +55,14 @@ def test_a_model_is_trained_and_asked(
     assert main(["predict", "--model", str(tmp_path / "out"), "--file", str(lines), "--format", "jsonl"]) == 0
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["label"] for each in shown] == [predictions[1]["label"], predictions[3]["label"]]
+    # A table by another name is no text a line.
+    table = tmp_path / "table.txt"
+    table.write_bytes(data.read_bytes())
+    asked = ["predict", "--model", str(tmp_path / "out"), "--file", str(table), "--format", "jsonl"]
+    assert main(asked) == 2
+    assert "has a tab in its first line; name its columns" in capsys.readouterr().err
+    assert main([*asked, "--text", "text"]) == 0
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == predictions
 
 
 @pytest.mark.parametrize(

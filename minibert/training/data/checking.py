@@ -37,6 +37,9 @@ def check_examples(examples: Sequence[Example], name: str = "the file") -> None:
             _check_text(example.text, "text", example.place)
             if example.text_pair is not None:
                 _check_text(example.text_pair, "second text", example.place)
+        elif isinstance(example, Question):
+            _check_text(example.question, "question", example.place)
+            _check_text(example.context, "context", example.place)
         elif isinstance(example, TaggedSentence) and len(example.words) > MOST_WORDS:
             raise InputError(
                 f"{example.place}: the sentence has {counted(len(example.words), 'word')}; expected at most {MOST_WORDS:,}: does "
@@ -105,7 +108,7 @@ def _check_difference(examples: Sequence[Example], name: str) -> None:
         number = sum(len(example.words) if isinstance(example, TaggedSentence) else 1 for example in examples)
         raise InputError(
             f"{name}: all of its {counted(number, 'word' if tagged else 'row')} have the {_kind(examples[0])} "
-            f"{shown(different.pop())}; expected at least two, or there is nothing to learn"
+            f"{shown(different.pop())}; expected two different ones at least, or there is nothing to learn"
         )
 
 

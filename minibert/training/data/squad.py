@@ -1,5 +1,6 @@
 """Reading questions about contexts: SQuAD v1.1 and v2.0 as published (Rajpurkar et al. 2016, 2018), XQuAD."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,28 +9,37 @@ from minibert.errors import InputError, named, shown
 from minibert.features.corpus.sources.lines import BYTE_ORDER_MARK
 from minibert.strict_json import parse_json_object, read_regular_file
 from minibert.training.data.examples import Answer, Question
+from minibert.training.data.task_files import place_of
 
 MAX_SQUAD_BYTES = 1 << 29
 """Ten times SQuAD: its JSON is read as a whole."""
+_ID = re.compile(rb'"id"\s*:')
 _KINDS = {str: "a string", list: "a list", dict: "an object", bool: "true or false", int: "a whole number"}
 
 
-def read_questions(path: str | Path) -> list[Question]:
+def read_questions(path: str | Path, *, has_answers: bool = True) -> list[Question]:
     """The questions of a file of SQuAD's form, each with the answers that are accepted.
 
     `answers` is () for a question that the context does not answer, and None where the file has no key `answers`, as where they
-    are to be predicted. What v2.0 calls plausible answers is left out; other keys are as well.
+    are to be predicted, or where `has_answers` is False and nobody looks at them. What v2.0 calls plausible answers is left out;
+    other keys are as well.
 
     Raises InputError, naming the file, the question's id and where it stands (`data[3].paragraphs[0].qas[2]`), for what is not
     strict JSON of this form, an id given twice, an empty context or question, and an answer that is not where its start says.
     """
     name = str(path)
+    if Path(path).suffix.lower() in (".tsv", ".csv", ".jsonl"):
+        raise InputError(f"{name} is no file of questions; expected the .json of SQuAD's form")
     data = read_regular_file(Path(path), error=InputError, max_bytes=MAX_SQUAD_BYTES).removeprefix(BYTE_ORDER_MARK)
+    if not data.strip():
+        raise InputError(f"{name} is empty; expected questions in SQuAD's form")
     document = parse_json_object(data, name, error=InputError)
     questions: list[Question] = []
     where_ids_stand: dict[str, str] = {}
-    for where, context, entry in _entries(document, name):
-        question = _question(entry, context, name, where)
+    entries = list(_entries(document, name))
+    lines = _lines_of_ids(data, len(entries))
+    for (where, context, entry), line in zip(entries, lines, strict=True):
+        question = _question(entry, context, name if line is None else place_of(name, line), where, has_answers)
         if question.id in where_ids_stand:
             raise InputError(
                 f"{question.place} ({where}): the id is that of {where_ids_stand[question.id]} as well; expected one of its own"
@@ -39,6 +49,20 @@ def read_questions(path: str | Path) -> list[Question]:
     if not questions:
         raise InputError(f"{name} has no question; expected some in data[…].paragraphs[…].qas")
     return questions
+
+
+def _lines_of_ids(data: bytes, count: int) -> list[int | None]:
+    """The line of each question's id; none where all stands on one line, or other things have ids as well."""
+    found = list(_ID.finditer(data))
+    if len(found) != count or b"\n" not in data.strip():
+        return [None] * count
+    lines: list[int | None] = []
+    line, end = 1, 0
+    for each in found:
+        line += data.count(b"\n", end, each.start())
+        end = each.start()
+        lines.append(line)
+    return lines
 
 
 def _entries(document: dict[str, Any], name: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -52,11 +76,13 @@ def _entries(document: dict[str, Any], name: str) -> Iterator[tuple[str, str, di
                 yield f"{of_paragraph}.qas[{place}]", context, entry
 
 
-def _question(entry: Any, context: str, name: str, where: str) -> Question:
+def _question(entry: Any, context: str, name: str, where: str, has_answers: bool) -> Question:
     id_ = _text(entry, "id", f"{name}, {where}")
     place = f"{name}, question {named(id_)}"
     within = f"{place} ({where})"
     question = _text(entry, "question", within)
+    if not has_answers:
+        return Question(place, id_, question, context, None)
     answers = _answers(entry, context, within)
     impossible = _value(entry, "is_impossible", bool, within) if "is_impossible" in entry else None
     if impossible and answers:

@@ -1,12 +1,14 @@
 """The files of a task: read, checked before anything is trained, and told apart by what is in them."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from minibert.checkpoints.integrity import sha256_of
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
+from minibert.printable import counted
 from minibert.training.data import (
     Columns,
     Question,
@@ -20,6 +22,7 @@ from minibert.training.data import (
     read_tagged,
     read_texts,
 )
+from minibert.training.data.data_warning import DataWarning
 from minibert.training.finetuning.options import FinetuneOptions
 
 KINDS = {"classify": "class", "pair": "class", "regress": "number", "multilabel": "labels"}
@@ -38,7 +41,7 @@ def read_examples(
     if task == "tag":
         return read_tagged(path, token_column=token_column, tag_column=tag_column, has_tags=has_labels)
     if task == "qa":
-        return read_questions(path)
+        return read_questions(path, has_answers=has_labels)
     columns = Columns() if columns is None else columns
     if task == "pair":
         columns = replace(columns, wants_pair=True)
@@ -69,10 +72,21 @@ def read_for_training(
     check_examples(others, str(evaluation))
     if labels:
         check_known(others, labels)
+    _check_evaluated(others, str(evaluation), options.task)
     if options.task == "qa" and any(example.answers is None for example in others):
         place = next(example.place for example in others if example.answers is None)
         raise InputError(f"{place}: it has no answers; expected some, or an empty list, to evaluate with")
     return examples, others, labels
+
+
+def _check_evaluated(others: Sequence[Any], name: str, task: str) -> None:
+    """InputError for numbers that are all the same, a DataWarning for labels: what can be measured of those says little."""
+    if task not in KINDS or len({example.label for example in others}) > 1:
+        return
+    found = f"{name}: all of its {counted(len(others), 'row')} have the label {shown(others[0].label)}"
+    if task == "regress":
+        raise InputError(f"{found}; expected two numbers at least, for with one nothing correlates")
+    warnings.warn(f"{found}: how often that is right is all that can be measured", DataWarning, stacklevel=2)
 
 
 def with_inner_tags(tags: Sequence[str]) -> tuple[str, ...]:

@@ -102,6 +102,8 @@ class _Job:
         reports: Sequence[Callable[[Record], None]],
     ) -> None:
         self.options, self.work, self.reports = options, work, reports
+        if evaluation is None and options.training.patience is not None:
+            raise InputError("patience was given without a file to evaluate with; give one, or leave patience out")
         if evaluation is not None:
             # An evaluation after hours of training is no time to learn that a library is missing.
             imported("sklearn.metrics")

@@ -77,8 +77,22 @@ def task_of(options: FinetuneOptions, tokenizer: Tokenizer, labels: tuple[str, .
     kind: Any = TASKS[options.task]
     if "max_length" not in settings and longest is not None:
         settings["max_length"] = min(kind.max_length, longest)
+    _fit_windows(options.task, settings, kind)
     task: DescribedTask = kind(tokenizer, labels, **settings)
     return task
+
+
+def _fit_windows(task: str, settings: dict[str, Any], kind: Any) -> None:
+    """What nobody gave becomes as small as rows of few tokens need it."""
+    length = settings.get("max_length", kind.max_length)
+    if type(length) is not int or task not in ("tag", "qa"):
+        return
+    room = length - 2
+    if task == "qa":
+        question = settings.setdefault("max_question_length", max(1, min(kind.max_question_length, (length - 3) // 3)))
+        settings.setdefault("max_answer_length", max(1, min(kind.max_answer_length, length)))
+        room = length - 3 - question if type(question) is int else 0
+    settings.setdefault("stride", max(0, min(kind.stride, room // 2)))
 
 
 def new_model(options: FinetuneOptions, task: DescribedTask, words: Words | None) -> Any:

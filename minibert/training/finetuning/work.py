@@ -48,8 +48,7 @@ class Work:
             yield
         finally:
             os.close(lock)
-            # Before anything was planned there is nothing to go on from.
-            if not (self.folder / PLAN).exists():
+            if not self._has_states():
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, plan: Mapping[str, Any], *, resume: bool, restart: bool) -> None:
@@ -60,7 +59,7 @@ class Work:
         # As it comes back from JSON.
         now = json.loads(json.dumps(plan))
         path = self.folder / PLAN
-        if path.exists() and not restart:
+        if path.exists() and self._has_states() and not restart:
             if not resume:
                 raise InputError(
                     f"{self.folder} holds a training that was interrupted; go on with it by --resume, or forget it by --restart"
@@ -77,6 +76,11 @@ class Work:
         with write_atomically(path) as file:
             file.write(json.dumps(now, indent=1, sort_keys=True).encode())
         sync_folder(self.folder)
+
+    def _has_states(self) -> bool:
+        """Whether there is anything to go on from."""
+        states = self.folder / "states"
+        return (self.folder / PLAN).exists() and states.is_dir() and any(states.iterdir())
 
     def check_unfinished(self) -> None:
         """InputError where the output is there whole, and only what led to it was not removed yet; then it is."""

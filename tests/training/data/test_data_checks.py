@@ -63,7 +63,7 @@ def test_examples_that_differ_can_be_learnt(examples):
 @pytest.mark.parametrize(
     ("examples", "said"),
     [
-        (texts("a", "a", "a"), "all of its 3 rows have the label 'a'; expected at least two"),
+        (texts("a", "a", "a"), "all of its 3 rows have the label 'a'; expected two different ones at least"),
         (texts("a"), "all of its 1 row have the label 'a'"),
         (texts(2.5, 2.5), "all of its 2 rows have the label 2.5"),
         (texts(("a", "b"), ("a", "b")), "all of its 2 rows have the label ('a', 'b')"),

@@ -196,7 +196,7 @@ def test_an_id_given_twice_is_told_both_places(tmp_path: Path):
         (b'{"data": [NaN]}', " is not valid JSON for minibert: the value NaN"),
         (b'{"data": "\xff"}', " is not valid JSON for minibert: byte 10 is not UTF-8"),
         (b'{"data": \n [}', " is not valid JSON for minibert: Expecting value at line 2, column 3"),
-        (b"", " is not valid JSON for minibert: Expecting value at line 1"),
+        (b"", " is empty; expected questions in SQuAD's form"),
     ],
 )
 def test_what_is_no_file_of_questions_is_told(value, said, tmp_path: Path):
@@ -237,3 +237,26 @@ def test_pipes_and_files_over_the_limit_are_refused(tmp_path: Path, monkeypatch)
         read_questions(tmp_path / "absent.json")
     monkeypatch.setattr(squad, "MAX_SQUAD_BYTES", 20)
     assert "over the limit of 20" in refusal(tmp_path / "a.json", document(entry()))
+
+
+def test_where_a_file_has_lines_a_question_is_named_by_its_line_too(tmp_path: Path):
+    bad = entry(id="q2", answers=[{"text": "Ann", "answer_start": 1}])
+    text = json.dumps(document(entry(), bad), indent=1)
+    line = text[: text.index('"q2"')].count("\n") + 1
+    assert refusal(tmp_path / "dev.json", text.encode()).startswith(f", line {line}, question q2 (data[0].paragraphs[0].qas[1])")
+    # Articles with ids of their own make it unsure which is which.
+    with_ids = document(entry(), bad)
+    with_ids["data"][0]["id"] = "article"
+    assert refusal(tmp_path / "dev.json", json.dumps(with_ids, indent=1).encode()).startswith(", question q2 (")
+
+
+def test_answers_that_nobody_asks_for_are_not_looked_at(tmp_path: Path):
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps(document(entry(answers=[{"text": "Zoe", "answer_start": 0}]))))
+    (question,) = read_questions(path, has_answers=False)
+    assert question.answers is None
+
+
+def test_an_empty_file_and_a_table_are_no_questions(tmp_path: Path):
+    assert refusal(tmp_path / "dev.json", b" \n") == " is empty; expected questions in SQuAD's form"
+    assert refusal(tmp_path / "dev.tsv", b"text\tlabel") == " is no file of questions; expected the .json of SQuAD's form"

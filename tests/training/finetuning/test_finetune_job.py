@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,22 @@ import numpy as np
 import pytest
 from task_files import small_options, write_file
 
+import minibert
 from minibert import InputError, NewHeadWarning
 from minibert.errors import CheckpointError
+from minibert.training.data import Question
+from minibert.training.data.data_warning import DataWarning
 from minibert.training.finetuning import Finetuned, FinetuneOptions, Predictor, finetune
-from minibert.training.finetuning.files import read_examples
+from minibert.training.finetuning.files import read_examples, read_for_training
+from minibert.training.finetuning.models import task_of
 from minibert.training.finetuning.work import Work
+from minibert.training.optimiser import OptimiserOptions
 from minibert.training.tasks import TASKS
 
 pytestmark = pytest.mark.filterwarnings("ignore::minibert.NewHeadWarning")
+
+
+LABELS_OF = {"tag": ("O", "B-LOC")}
 
 
 def trained(tmp_path: Path, model: Path, task: str, output: str = "out", **options: Any) -> Finetuned:
@@ -235,3 +244,57 @@ def test_bfloat16_products_leave_float32_parameters(tmp_path: Path, tiny_model_f
 def test_options_that_do_not_exist_are_refused(options: dict[str, Any], words: str):
     with pytest.raises(InputError, match=words):
         FinetuneOptions(**options)
+
+
+def test_an_option_that_fails_leaves_nothing_that_stands_in_the_way(tmp_path: Path, tiny_model_folder: Path):
+    data = write_file(tmp_path, "classify")
+    with pytest.raises(InputError, match="frozen_layers is 7; the model has 2 layers"):
+        options = small_options("classify", tiny_model_folder)
+        wrong = replace(options, training=replace(options.training, optimiser=OptimiserOptions(frozen_layers=7)))
+        finetune(data, data, tmp_path / "out", wrong)
+    assert not (tmp_path / "out.training").exists()
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_is_none_to_go_on_with(tmp_path: Path):
+    work = Work(tmp_path / "out")
+    with work.locked():
+        work.start({"options": 1}, resume=False, restart=False)
+        work.start({"options": 2}, resume=False, restart=False)
+        (work.folder / "states" / "step").mkdir(parents=True)
+        with pytest.raises(InputError, match="holds a training that was interrupted"):
+            work.start({"options": 2}, resume=False, restart=False)
+    assert work.folder.exists()
+
+
+def test_what_there_is_to_evaluate_with_is_told_before_training(tmp_path: Path, tiny_model_folder: Path):
+    data, same = write_file(tmp_path, "classify"), tmp_path / "same.tsv"
+    same.write_text("text\tlabel\na bank\triver\nits rates\triver\n")
+    options = small_options("classify", tiny_model_folder)
+    with pytest.warns(DataWarning, match="same.tsv: all of its 2 rows have the label 'river'"):
+        read_for_training(data, same, options)
+    numbers, constant = write_file(tmp_path, "regress", "numbers"), tmp_path / "constant.tsv"
+    constant.write_text("sentence1\tsentence2\tscore\na\tb\t1\nc\td\t1.0\n")
+    with pytest.raises(InputError, match=r"constant.tsv: all of its 2 rows have the label 1.0; expected two numbers at least"):
+        read_for_training(numbers, constant, small_options("regress", tiny_model_folder))
+
+
+def test_patience_wants_a_file_to_evaluate_with(tmp_path: Path, tiny_model_folder: Path):
+    with pytest.raises(InputError, match="patience was given without a file to evaluate with"):
+        options = small_options("classify", tiny_model_folder, training={"patience": 1})
+        finetune(write_file(tmp_path, "classify"), None, tmp_path / "out", options)
+
+
+@pytest.mark.parametrize(("task", "lengths"), [("tag", [8, 16, 200]), ("qa", [16, 64, 128, 384])])
+def test_windows_become_as_small_as_rows_need_them(task: str, lengths: list[int], tiny_model_folder: Path):
+    (tiny_model_folder / "config.json").unlink()  # which says that there are 19 positions
+    tokenizer = minibert.Tokenizer.from_folder(tiny_model_folder)
+    options = small_options(task, tiny_model_folder)
+    question = Question("line 1", "q1", "the bank", "a river", None)
+    for length in lengths:
+        found: Any = task_of(
+            replace(options, task_settings={"max_length": length}), tokenizer, LABELS_OF.get(task, ()), [question]
+        )
+        if length >= 200:
+            assert found.stride == type(found).stride
+        else:
+            assert 0 <= found.stride < length / 2
