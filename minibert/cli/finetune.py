@@ -73,16 +73,19 @@ class _Live:
     def __init__(self, stack: contextlib.ExitStack, is_quiet: bool, batch_size: int) -> None:
         self.stack, self.is_quiet, self.batch_size = stack, is_quiet, batch_size
         self.bar: Callable[[Record], None] | None = None
+        self.done = 0
 
     def start(self, plan: Plan) -> None:
         """Say what is going to be done."""
         if not self.is_quiet:
             print(_plan_in_words(plan), file=sys.stderr)
+        self.done = plan.done
         self.bar = self.stack.enter_context(training_bar(self.is_quiet, plan.total_steps, self.batch_size))
 
     def report(self, record: Record) -> None:
         """Show a record of metrics."""
-        if self.bar is not None:
+        # Those of an interrupted run were shown by it.
+        if self.bar is not None and record["step"] > self.done:
             self.bar(record)
 
 
@@ -117,7 +120,7 @@ def _plan_in_words(plan: Plan) -> str:
         words += f"; evaluating on {printable(plan.evaluation['name'])}: {counted(plan.evaluation['examples'], 'example')}"
     if plan.unknown_words is not None:
         words += f"; {plan.unknown_words:.1%} of the words have no vector"
-    return f"{words}; {counted(plan.total_steps, 'step')}"
+    return f"{words}; {counted(plan.total_steps, 'step')}{f', going on after step {plan.done:,}' if plan.done else ''}"
 
 
 def _say(done: Finetuned) -> None:

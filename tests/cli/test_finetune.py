@@ -107,3 +107,22 @@ def test_what_predict_cannot_do_is_said(arguments: list[str], words: str, tmp_pa
     model = tiny_checkpoint(tmp_path / "model", VOCABULARY)
     assert main(["predict", "--model", str(model), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_training_that_goes_on_says_after_which_step_and_tells_no_step_twice(
+    finetune: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    job = "minibert.training.finetuning.job.save_trained"
+    given = ("--task", "classify", "--train", data, "--eval", data, "--epochs", "2")
+    with monkeypatch.context() as patched:
+        patched.setattr(job, stopped)
+        assert finetune(*given) == 130
+    assert "step 1 of 2" in capsys.readouterr().err
+    assert finetune(*given) == 2
+    assert "holds a training that was interrupted; go on with it by --resume" in capsys.readouterr().err
+    assert finetune(*given, "--resume") == 0
+    said = capsys.readouterr().err
+    assert "2 steps, going on after step 2" in said and "step 1 of 2" not in said

@@ -154,6 +154,7 @@ class _Job:
             labels=self.labels,
             counts={**self.task.counts(self.examples), "rows": len(self.rows)},
             unknown_words=None if self.words is None else self.words.unknown,
+            done=max(self.work.steps(), default=0),
         )
 
     def _report(self, record: Record) -> None:

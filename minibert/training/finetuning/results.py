@@ -33,6 +33,8 @@ class Plan(NamedTuple):
     counts: Mapping[str, int]
     """Of the examples to train on: how many there are, how many were cut, how many rows they became."""
     unknown_words: float | None
+    done: int = 0
+    """Steps that an interrupted run made before its newest checkpoint."""
 
 
 class Results(NamedTuple):

@@ -16,6 +16,7 @@ from minibert.features.corpus.receipt import differences
 from minibert.folder_lock import LockedError, lock_folder
 from minibert.printable import listed
 from minibert.strict_json import read_json_object
+from minibert.training.checkpoints import TrainingCheckpoints
 
 PLAN = "plan.json"
 
@@ -79,8 +80,11 @@ class Work:
 
     def _has_states(self) -> bool:
         """Whether there is anything to go on from."""
-        states = self.folder / "states"
-        return (self.folder / PLAN).exists() and states.is_dir() and any(states.iterdir())
+        return (self.folder / PLAN).exists() and bool(self.steps())
+
+    def steps(self) -> list[int]:
+        """Of the checkpoints that there are, from the oldest."""
+        return TrainingCheckpoints(self.folder / "states").steps()
 
     def check_unfinished(self) -> None:
         """InputError where the output is there whole, and only what led to it was not removed yet; then it is."""

@@ -260,7 +260,8 @@ def test_a_training_that_was_killed_before_its_first_checkpoint_is_none_to_go_on
     with work.locked():
         work.start({"options": 1}, resume=False, restart=False)
         work.start({"options": 2}, resume=False, restart=False)
-        (work.folder / "states" / "step").mkdir(parents=True)
+        (work.folder / "states").mkdir()
+        (work.folder / "states" / "3.json").write_text("{}")
         with pytest.raises(InputError, match="holds a training that was interrupted"):
             work.start({"options": 2}, resume=False, restart=False)
     assert work.folder.exists()
