@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import jax
 
@@ -19,9 +20,16 @@ from minibert.cli.compilation_cache import keep_compiled_programs
 from minibert.errors import MinibertError
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without all that could have been right."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"minibert: {message}; see {self.prog} --help\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line `arguments` (the process's own by default) and return the exit status."""
-    parser = argparse.ArgumentParser(prog="minibert", description="BERT in JAX, proved equal to the references.")
+    parser = _Parser(prog="minibert", description="BERT in JAX, proved equal to the references.")
     parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}, jax {jax.__version__}")
     parser.add_argument(
         "--no-compilation-cache",
