@@ -27,7 +27,7 @@ from minibert.checkpoints.blueprint import parameters_of
 from minibert.checkpoints.names import HEAD_PARAMETERS, table_for
 from minibert.plots import save_figure
 from minibert.training import LOSSES, OptimiserOptions
-from minibert.training.layout import for_training
+from minibert.training.layout import compiler_options, for_training
 from minibert.training.step import Objective, first_state, training_step
 
 HEAD = "sequence_classification"
@@ -74,7 +74,8 @@ def follow() -> tuple[np.ndarray, np.ndarray]:
         rates = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
         model = for_training(minibert.load(folder, head=HEAD, **rates))
     state = first_state(model, STEPS, OPTIONS)
-    step = jax.jit(training_step(model, Objective({HEAD: LOSSES[HEAD]}), STEPS, OPTIONS))
+    make_step = training_step(model, Objective({HEAD: LOSSES[HEAD]}), STEPS, OPTIONS)
+    step = jax.jit(make_step, compiler_options=compiler_options(model))
     losses, apart = [], []
     for number in range(STEPS):
         ones = np.ones_like(ids[number])
