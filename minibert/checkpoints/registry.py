@@ -51,8 +51,8 @@ class PackageSource:
     sha256: str
     size: int
     folder: str
-    repository: str | None
-    """Of the hub, which has the same weights."""
+    same_as: str | None
+    """The repository of the hub that has the same weights."""
 
 
 @dataclass(frozen=True)
@@ -324,7 +324,7 @@ class _Table:
                 sha256=self.text("sha256", _SHA256),
                 size=self.refuse("size is missing") if size is None else size,
                 folder=self.text("folder", _FILE_NAME),
-                repository=self.optional_text("repository", _REPOSITORY),
+                same_as=self.optional_text("same_as", _REPOSITORY),
             )
         elif kind == "hub":
             source = HubSource(self.text("repository", _REPOSITORY), self.optional_text("revision", _REVISION))

@@ -44,7 +44,7 @@ def test_the_default_checkpoint_is_pinned_to_the_last_byte() -> None:
     entry = lookup("minilm-l6")
     assert isinstance(entry.source, PackageSource)
     assert entry.source.sha256 == "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
-    assert entry.source.repository == "sentence-transformers/all-MiniLM-L6-v2"
+    assert entry.source.same_as == "sentence-transformers/all-MiniLM-L6-v2"
     assert all(file.confirmed and file.size for file in entry.files)
 
 

@@ -122,4 +122,6 @@ def _on_the_hub(model: str) -> str | None:
         source = lookup(model).source
     except FetchError:
         return None
-    return source.repository if isinstance(source, HubSource | PackageSource) else None
+    if isinstance(source, PackageSource):
+        return source.same_as
+    return source.repository if isinstance(source, HubSource) else None
