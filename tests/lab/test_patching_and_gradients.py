@@ -11,8 +11,10 @@ from minibert.lab import patching
 BATCH, SOURCE = small_batch(), small_batch(1)
 
 
-@pytest.mark.parametrize(("part", "axis", "places"), [("output", "tokens", 6), ("attention.context", "heads", 4)])
-@pytest.mark.parametrize("rows_at_once", [1, 12, 64])
+@pytest.mark.parametrize(
+    ("part", "axis", "places", "rows_at_once"),
+    [("output", "tokens", 6, 1), ("output", "tokens", 6, 12), ("attention.context", "heads", 4, 64)],
+)
 def test_a_sweep_is_every_patch_made_by_itself(part: str, axis: str, places: int, rows_at_once: int):
     model = small_model()
     found = lab.patching_sweep(model, BATCH, SOURCE, first_value, part=part, axis=axis, rows_at_once=rows_at_once)
