@@ -226,7 +226,7 @@ class _Run:
         raise TrainingError(
             f"step {step + 1} failed: {what} is the first tensor that is not finite; its batch has the rows {numbers[:8]}"
             f"{'…' if len(numbers) > 8 else ''}, counted from 0. A lower learning rate, a longer warm-up or shorter gradients "
-            "may help{self._where_the_last_is()}"
+            f"may help{self._where_the_last_is()}"
         )
 
     def _where_the_last_is(self) -> str:
@@ -238,7 +238,7 @@ class _Run:
         if not _all_finite(state.model):
             raise TrainingError(
                 f"after step {step} the parameter {first_bad_leaf(state.model)} is not finite, though all gradients were; lower "
-                "the learning rate or the weight decay, or raise epsilon{self._where_the_last_is()}"
+                f"the learning rate or the weight decay, or raise epsilon{self._where_the_last_is()}"
             )
 
     def _evaluate(self, state: TrainingState, step: int) -> None:
