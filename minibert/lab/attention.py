@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from minibert.lab.named_array import NamedArray
-from minibert.lab.running import Editing, Model, forward, inputs_of
+from minibert.lab.running import Model, forward_with, inputs_of
 from minibert.model.inputs import ModelInputs
 
 
@@ -54,9 +54,8 @@ def attention_rollout(model: Model, batch: Mapping[str, Any]) -> NamedArray:
 def _probabilities(model: Model, inputs: ModelInputs) -> list[Array]:
     """Of every layer [batch, heads, tokens, attended]."""
     names = [f"layers.{layer}.attention.probabilities" for layer in range(model.config.num_hidden_layers)]
-    tap = Editing(model, inputs, (), names)
-    forward(model, inputs, tap)
-    return [tap.captured[name] for name in names]
+    _, captured = forward_with(model, inputs, (), names)
+    return [captured[name] for name in names]
 
 
 @jax.jit

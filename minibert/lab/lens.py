@@ -11,7 +11,7 @@ from jax import Array
 
 from minibert.errors import InputError, shown
 from minibert.lab.named_array import NamedArray
-from minibert.lab.running import Editing, Model, forward, inputs_of
+from minibert.lab.running import Model, forward_with, inputs_of
 from minibert.model import BertWithHeads
 from minibert.model.heads import Encoded, MaskedLanguageModel
 from minibert.model.inputs import ModelInputs
@@ -48,13 +48,12 @@ def logit_lens(model: Model, batch: Mapping[str, Any], *, best: int = 5) -> Lens
 @partial(jax.jit, static_argnames=("head", "best"))
 def _lens(model: BertWithHeads, inputs: ModelInputs, head: str, best: int) -> tuple[Array, Array]:
     names = ["embeddings.output", *(f"layers.{layer}.output" for layer in range(model.config.num_hidden_layers))]
-    tap = Editing(model, inputs, (), names)
-    forward(model, inputs, tap)
+    _, captured = forward_with(model, inputs, (), names)
     table = model.bert.embeddings.word[...]
     found = []
     # Layer by layer: of all layers together the logits would be the largest array by far.
     for name in names:
-        probabilities = jax.nn.softmax(model.heads[head](Encoded(tap.captured[name], None, table)), axis=-1)
+        probabilities = jax.nn.softmax(model.heads[head](Encoded(captured[name], None, table)), axis=-1)
         found.append(jax.lax.top_k(probabilities, best))
     values, ids = (jnp.stack(each) for each in zip(*found, strict=True))
     return ids, values

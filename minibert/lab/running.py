@@ -1,7 +1,7 @@
 """One run of a model with edits, and what was captured on the way."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -107,7 +107,10 @@ class Editing:
         return name in self.names or any(edit.concerns(name) for edit in self.edits)
 
 
-@partial(jax.jit, static_argnames="names")
-def _compiled(model: Model, inputs: ModelInputs, edits: tuple[Edit, ...], names: tuple[str, ...]) -> tuple[Any, dict[str, Array]]:
+def forward_with(model: Model, inputs: ModelInputs, edits: Sequence[Edit], names: Sequence[str]) -> tuple[Any, dict[str, Array]]:
+    """The model's output with edits, and the intermediates of these names, with all their axes."""
     tap = Editing(model, inputs, edits, names)
     return forward(model, inputs, tap), tap.captured
+
+
+_compiled = jax.jit(forward_with, static_argnames="names")
