@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax import Array
 
 from minibert.errors import InputError, shown
 from minibert.model.paths import path_of
@@ -76,8 +77,10 @@ class OptimiserOptions:
             raise InputError(f"frozen_layers is {shown(self.frozen_layers)}; expected a whole number from 0 up")
 
 
-def optimiser(model: Any, total_steps: int, options: OptimiserOptions | None = None) -> optax.GradientTransformation:
+def optimiser(model: Any, total_steps: int, options: OptimiserOptions | None = None) -> optax.GradientTransformationExtraArgs:
     """What makes steps of gradients, for `optax.apply_updates(model, updates)`.
+
+    Its `update` takes `gradient_norm=` from who has it, the norm of all that learns, and computes it otherwise.
 
     Args:
         model: a `BertWithHeads`, whose parameters' paths say what decays, learns slower or stays as it is.
@@ -113,17 +116,20 @@ def optimiser(model: Any, total_steps: int, options: OptimiserOptions | None = N
         ),
         optax.stateless(lambda updates, _: jax.tree.map(lambda update, share: update * share, updates, rates)),
     ]
-    return optax.chain(*steps)
+    return optax.with_extra_args_support(optax.chain(*steps))
 
 
-def _shortened_to(most: float) -> optax.GradientTransformation:
+def _shortened_to(most: float) -> optax.GradientTransformationExtraArgs:
     """`optax.clip_by_global_norm`, but by a factor: its quotient of every value would be an array as large as the model."""
 
-    def shorten(gradients: Any, _: Any) -> Any:
-        factor = jnp.minimum(1.0, most / optax.tree.norm(gradients))
-        return jax.tree.map(lambda gradient: gradient * factor, gradients)
+    def shorten(
+        gradients: Any, state: Any, parameters: Any = None, *, gradient_norm: Array | None = None, **_: Any
+    ) -> tuple[Any, Any]:
+        norm = optax.tree.norm(gradients) if gradient_norm is None else gradient_norm
+        factor = jnp.minimum(1.0, most / norm)
+        return jax.tree.map(lambda gradient: gradient * factor, gradients), state
 
-    return optax.stateless(shorten)
+    return optax.GradientTransformationExtraArgs(lambda parameters: optax.EmptyState(), shorten)
 
 
 def learning_shares(model: Any, options: OptimiserOptions) -> Any:

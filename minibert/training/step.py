@@ -105,8 +105,8 @@ def training_step(
     transform = optimiser(model, total_steps, options)
     shares = learning_shares(model, options)
 
-    def update(model: Any, optimiser_state: Any, gradients: Any) -> tuple[Any, Any]:
-        updates, optimiser_state = transform.update(gradients, optimiser_state, model)
+    def update(model: Any, optimiser_state: Any, gradients: Any, norm: Array) -> tuple[Any, Any]:
+        updates, optimiser_state = transform.update(gradients, optimiser_state, model, gradient_norm=norm)
         return optax.apply_updates(model, updates), optimiser_state
 
     def step(state: TrainingState, batch: Batch) -> tuple[TrainingState, Measured]:
@@ -128,7 +128,13 @@ def training_step(
         is_sound = jnp.isfinite(loss) & jnp.isfinite(norm) & (state.failed_at < 0)
         # In a branch, parameters change in their place; chosen one by one they would all be copied first.
         model, optimiser_state = jax.lax.cond(
-            is_sound, update, lambda model, optimiser_state, _: (model, optimiser_state), state.model, state.optimiser, gradients
+            is_sound,
+            update,
+            lambda model, optimiser_state, *_: (model, optimiser_state),
+            state.model,
+            state.optimiser,
+            gradients,
+            norm,
         )
         failed_at = jnp.where(is_sound | (state.failed_at >= 0), state.failed_at, state.step)
         return TrainingState(model, optimiser_state, state.step + 1, failed_at, state.seed), Measured(loss, norm)
