@@ -155,6 +155,8 @@ class BertConfig:
 
     @classmethod
     def _from_dialect(cls, values: dict[str, Any], activations: dict[str, str], overrides: dict[str, Any]) -> "BertConfig":
+        if values.get("model_type") == MODIFIED_MODEL_TYPE:
+            raise ConfigError("it is of a model with swapped parts, which minibert.lab.load loads and nothing else does")
         for key in refused_keys(values):
             raise ConfigError(f"{key} is {values[key]!r}; minibert implements {FIXED_KEYS[key][0]!r} only")
         own = file_fields()
@@ -222,6 +224,9 @@ def unknown_keys(values: Iterable[str]) -> list[str]:
     """The keys of a file that might change the numbers, for all that minibert knows, and are therefore refused."""
     return sorted(set(values) - file_fields() - set(FIXED_KEYS) - HARMLESS_KEYS)
 
+
+MODIFIED_MODEL_TYPE = "minibert_lab"
+"""What a configuration says of a model with swapped parts: other libraries, which would take it for a BERT, refuse it."""
 
 # How minibert computes is the user's choice, never the file's: `dtype` there says how the weights are stored.
 OUR_FIELDS = {"dtype", "param_dtype", "precision", "attention_implementation"}

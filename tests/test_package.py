@@ -18,7 +18,7 @@ MAY_KNOW = {
     "numpy_bert": {"config"},
     "verification": {"config", "model", "checkpoints", "tokenizer", "numpy_bert", "plots"},
     "features": {"config", "model", "checkpoints", "tokenizer"},
-    "lab": {"config", "model"},
+    "lab": {"config", "model", "checkpoints", "tokenizer", "numpy_bert"},
     # Of the features it knows how files of texts are read and how what was made of them is told apart.
     "training": {"config", "model", "checkpoints", "tokenizer", "plots", "features.corpus"},
 }

@@ -24,6 +24,7 @@ from minibert.checkpoints.tensors import FLAX_FILE, StoredTensors
 from minibert.config import DTYPES, BertConfig
 from minibert.errors import CheckpointError, ConfigError, InputError, TokenizerError
 from minibert.model import Bert, BertWithHeads
+from minibert.model.anatomy import foreign_parts
 from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object, read_regular_file
 from minibert.tokenizer import Tokenizer
 
@@ -78,11 +79,17 @@ def save(
         max_shard_bytes: over this many bytes of values safetensors are divided into several files.
 
     Raises:
-        InputError: a format, dtype, size or head that there is not, and labels that do not fit the head.
+        InputError: a format, dtype, size or head that there is not, labels that do not fit the head, and a model with parts that
+            are not BERT's, which `minibert.lab.save` writes.
         CheckpointError: a folder that holds something, a number that `dtype` cannot hold, or where nothing can be written.
         TokenizerError: a tokenizer that files cannot hold.
     """
     encoder, heads = (model.bert, list(model.heads)) if isinstance(model, BertWithHeads) else (model, [])
+    for path, part in foreign_parts(encoder).items():
+        raise InputError(
+            f"{path} is of the class {type(part).__name__}, and other libraries would take the model for a BERT and compute "
+            "something else; save it with minibert.lab.save"
+        )
     variables = parameters_of(model)
     rows = table_for(model.config.num_hidden_layers, pooler=encoder.pooler is not None)
     if heads:

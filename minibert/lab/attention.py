@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from minibert.errors import InputError
 from minibert.lab.named_array import NamedArray
-from minibert.lab.running import Model, forward_with, inputs_of
+from minibert.lab.running import Model, forward_with, inputs_of, shapes_of
 from minibert.model.inputs import ModelInputs
 
 
@@ -37,8 +38,19 @@ class HeadStatistics(NamedTuple):
 
 
 def head_statistics(model: Model, batch: Mapping[str, Any]) -> HeadStatistics:
-    """Where the heads look, as Clark et al. 2019 ask it ("What does BERT look at?"). Raises InputError as the model does."""
-    found = _statistics(model, inputs_of(model, batch))
+    """Where the heads look, as Clark et al. 2019 ask it ("What does BERT look at?").
+
+    Raises InputError as the model does, and for layers with different numbers of heads.
+    """
+    inputs = inputs_of(model, batch)
+    shapes = shapes_of(model, inputs)
+    counts = {shape[1] for name, shape in shapes.items() if name.endswith("attention.probabilities")}
+    if len(counts) > 1:
+        raise InputError(
+            f"the layers of this model have different numbers of heads ({min(counts)} to {max(counts)}), which no table of "
+            "layers and heads holds; capture the probabilities of a layer with lab.run"
+        )
+    found = _statistics(model, inputs)
     return HeadStatistics(*(NamedArray(np.asarray(values), ("layers", "heads")) for values in found))
 
 

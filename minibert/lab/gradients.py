@@ -39,6 +39,19 @@ def gradients(model: Model, batch: Mapping[str, Any], metric: Metric, names: str
     return {name: NamedArray(np.asarray(values[name]), axes_of(name, values[name].ndim)) for name in found}
 
 
+def value_times_gradient(
+    model: Model, batch: Mapping[str, Any], metric: Metric, names: str | Iterable[str] = "layers.*.attention.probabilities"
+) -> dict[str, NamedArray]:
+    """Each value times the metric's gradient by it: to first order, what the metric would lose were the value zero.
+
+    Of attention's probabilities, the default, it is attention x gradient (Chefer et al. 2021 begin with it; section 3.1).
+    Arguments and errors as of `gradients`.
+    """
+    found = gradients(model, batch, metric, names)
+    values = run(model, batch, capture=list(found)).captured
+    return {name: NamedArray(values[name].values * slopes.values, slopes.axes) for name, slopes in found.items()}
+
+
 class Attribution(NamedTuple):
     """What each value of an intermediate adds to a metric."""
 

@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
+from minibert.lab.surgery.swapping import put
 from minibert.model.numerics import Dense, product
 from minibert.model.paths import path_of
 
@@ -65,14 +66,19 @@ def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str 
     rngs, count = nnx.Rngs(seed), 0
     for parent, name, dense, path in _children(copy):
         if isinstance(dense, Dense) and re.search(layers, path):
-            setattr(parent, name, LowRankDense(dense, rank, alpha, rngs=rngs))
+            put(parent, name, LowRankDense, {"rank": rank, "alpha": alpha}, rngs)
             count += 1
     if count == 0:
         raise InputError(f"layers is {shown(layers)}, which no dense layer's path matches; expected one as {QUERIES_AND_VALUES}")
-    paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(copy)]
-    frozen = tuple(path for path in paths if not path.startswith("heads.") and not path.endswith((".down", ".up")))
-    setattr(copy, FROZEN, frozen)
+    freeze_all_else(copy)
     return copy
+
+
+def freeze_all_else(model: nnx.Module) -> None:
+    """Name to the optimiser, in an attribute of the model, all but low-rank products and heads."""
+    paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(model)]
+    frozen = tuple(path for path in paths if not path.startswith("heads.") and not path.endswith((".down", ".up")))
+    setattr(model, FROZEN, frozen)
 
 
 def merged(model: AnyModel) -> AnyModel:

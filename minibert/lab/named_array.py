@@ -40,7 +40,8 @@ def axes_of(name: str, dimensions: int = 3) -> tuple[str, ...]:
 def by_axes(name: str, value: Any, config: BertConfig) -> Any:
     """An intermediate as the tap gives it, with as many axes as it has names."""
     if name.endswith("attention.context"):
-        return value.reshape(*value.shape[:-1], config.num_attention_heads, config.head_dim)
+        # As many heads as there are: a pruned layer has fewer than the configuration says.
+        return value.reshape(*value.shape[:-1], -1, config.head_dim)
     return value
 
 

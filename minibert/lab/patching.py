@@ -56,6 +56,11 @@ def patching_sweep(
     if axis not in axes[1:]:
         raise InputError(f"axis is {shown(axis)}; {names[0]} has {', '.join(axes[1:])}")
     captured = run(model, source, capture=names).captured
+    lengths = {captured[name].shape[axis] for name in names}
+    if len(lengths) > 1:
+        raise InputError(
+            f"the layers have different numbers of {axis} ({min(lengths)} to {max(lengths)}); patch them with lab.run"
+        )
     patches = tuple(captured[name].values for name in names)
     places = patches[0].shape[axes.index(axis)]
     texts = inputs.input_ids.shape[0]

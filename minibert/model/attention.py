@@ -62,7 +62,7 @@ class Attention(nnx.Module):
         bias: Float[Array, "batch 1 #tokens tokens"],
         tap: Tap,
         dropout_key: Array | None,
-    ) -> Float[Array, "rows hidden"]:
+    ) -> Float[Array, "rows context"]:
         """What all heads gather, side by side."""
         batch = bias.shape[0]
         with jax.named_scope("query"):
@@ -77,7 +77,7 @@ class Attention(nnx.Module):
         """Cut each row into heads and bring the heads before the tokens."""
         return hidden.reshape(batch, -1, self.config.num_attention_heads, self.config.head_dim).swapaxes(1, 2)
 
-    def merge_heads(self, context: Float[Array, "batch heads tokens head_dim"]) -> Float[Array, "rows hidden"]:
+    def merge_heads(self, context: Float[Array, "batch heads tokens head_dim"]) -> Float[Array, "rows context"]:
         """The inverse of `split_heads`."""
         return context.swapaxes(1, 2).reshape(-1, self.config.hidden_size)
 

@@ -44,7 +44,7 @@ class AttentionInParts(Attention):
         bias: Float[Array, "batch 1 #tokens tokens"],
         tap: Tap,
         dropout_key: Array | None,
-    ) -> Float[Array, "rows hidden"]:
+    ) -> Float[Array, "rows context"]:
         """What all heads gather, side by side."""
         config = self.config
         rate = config.attention_probs_dropout_prob if dropout_key is not None else 0.0

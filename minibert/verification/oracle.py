@@ -1,5 +1,6 @@
 """The true values of every intermediate, and how far float32 is from them, by the NumPy BERT alone."""
 
+import copy
 import dataclasses
 import json
 import math
@@ -14,6 +15,7 @@ from minibert.checkpoints.blueprint import parameters_of
 from minibert.checkpoints.parameters import read_parameters
 from minibert.errors import InputError
 from minibert.model import Bert
+from minibert.model.anatomy import foreign_parts
 from minibert.model.inputs import check_inputs
 from minibert.numpy_bert import NumpyBert
 from minibert.verification.measures import real_positions
@@ -39,11 +41,16 @@ FLOAT64_BUDGET = 1e-12
 def oracle_of(model: Model) -> NumpyBert:
     """The float64 NumPy BERT with a model's parameters, or with those of a checkpoint by its name or folder.
 
-    Raises as `minibert.load` does.
+    Raises as `minibert.load` does, and InputError for a model with parts that are not BERT's.
     """
     if isinstance(model, NumpyBert):
         return model
     if isinstance(model, Bert):
+        for path, part in foreign_parts(model).items():
+            raise InputError(
+                f"{path} is of the class {type(part).__name__}, whose sums the NumPy BERT does not do; give "
+                "minibert.lab.numpy_twin(model) instead"
+            )
         return NumpyBert(
             model.config, {path: np.asarray(variable.get_value()) for path, variable in parameters_of(model).items()}
         )
@@ -57,7 +64,9 @@ def record_numpy(model: Model, batch: Mapping[str, Any], names: Sequence[str] | 
     """
     oracle = oracle_of(model)
     inputs = inputs_of(oracle, batch)
-    values = _run(NumpyBert(oracle.config, oracle.parameters, dtype), inputs)
+    computing = copy.copy(oracle)
+    computing.dtype = np.dtype(dtype)
+    values = _run(computing, inputs)
     if names is not None:
         check_names(names, list(values))
         values = {name: values[name] for name in values if name in names}
@@ -101,11 +110,13 @@ def computed_reference(
     return Reference(None, truth.metadata | {"texts": "[]"}, inputs, float32, dict(truth), floor, None)
 
 
-class RoundedAnew(NumpyBert):
+class RoundedAnew:
     """A float32 BERT with rounding errors of its own, another set for each `seed`; `moved` is part of them, to be its tap."""
 
     def __init__(self, oracle: NumpyBert, seed: int):
-        super().__init__(oracle.config, oracle.parameters, np.float32)
+        self.bert = copy.copy(oracle)
+        self.bert.dtype = np.dtype(np.float32)
+        self.bert.product = self.product  # type: ignore[method-assign]
         self.random = np.random.default_rng(seed)
 
     def product(
@@ -142,7 +153,7 @@ def _float32_floor(oracle: NumpyBert, truth: Trace) -> tuple[dict[str, np.ndarra
                 squares[name] = squares[name] + error * error
             return value
 
-        bert(**truth.inputs, tap=keep)
+        bert.bert(**truth.inputs, tap=keep)
     deviations = {name: DEVIATIONS * math.sqrt(float(squares[name].max()) / WAYS) for name in truth}
     floor = {name: np.full(len(values), max(largest[name], deviations[name])) for name, values in truth.items()}
     return first, floor

@@ -1,0 +1,169 @@
+"""Before and after: what a change to a model did to its vectors, neighbours, attention, speed, and to a task's score."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from minibert.errors import InputError, shown
+from minibert.lab.running import Model, inputs_of, run, shapes_of
+
+Score = Callable[[Model, int], float]
+"""What a model is worth at a task, from the model and a seed: more is better."""
+
+
+@dataclass(frozen=True)
+class BeforeAfter:
+    """The report; `print` it. Of texts the mean of a text's last hidden states is taken, of all real tokens."""
+
+    texts: int
+    parameters: tuple[int, int]
+    cosines: np.ndarray
+    """[texts], of each text's vector before and after; NaN where their widths differ."""
+    neighbours: int
+    """How many nearest texts were looked at."""
+    neighbours_kept: np.ndarray
+    """[texts], the share of each text's nearest texts that are still among them."""
+    attention_moved: np.ndarray | None
+    """[layers], the share of attention that went elsewhere: half the sum of absolute differences, the mean over heads and real
+    tokens; None where the two have not the same layers and heads."""
+    seconds: tuple[np.ndarray, np.ndarray]
+    """[rounds] each, of a pass over the batch, taken in turn."""
+    scores: tuple[np.ndarray, np.ndarray] | None
+    """[seeds] each; None without a task."""
+
+    @property
+    def speed(self) -> float:
+        """The median over the rounds of how many times faster it is now; below 1 slower."""
+        return float(np.median(self.seconds[0] / self.seconds[1]))
+
+    def __str__(self) -> str:
+        before, after = self.parameters
+        lines = [
+            f"parameters  {before:,} before, {after:,} after ({after / before - 1.0:+.1%})",
+            f"vectors     of {self.texts} texts: cosine {self.cosines.mean():.4f} in the mean, {self.cosines.min():.4f} at least",
+            f"neighbours  {self.neighbours_kept.mean():.0%} of the nearest {self.neighbours} are still among them",
+        ]
+        if self.attention_moved is None:
+            lines.append("attention   not comparable: other layers or heads")
+        else:
+            moved = " ".join(f"{share:.0%}" for share in self.attention_moved)
+            lines.append(f"attention   went elsewhere, by layer: {moved}")
+        ratios = self.seconds[0] / self.seconds[1]
+        low, high = np.percentile(ratios, [10, 90])
+        lines.append(f"speed       {self.speed:.2f} times the former ({low:.2f} to {high:.2f} in {len(ratios)} rounds)")
+        if self.scores is not None:
+            lines.append(f"score       {_spread(self.scores[0])} before, {_spread(self.scores[1])} after")
+            gains = self.scores[1] - self.scores[0]
+            lines.append(f"            seed by seed {_spread(gains, sign='+')} over {len(gains)} seeds")
+        return "\n".join(lines)
+
+
+def before_after(
+    before: Model,
+    after: Model,
+    batch: Mapping[str, Any],
+    *,
+    score: Score | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    neighbours: int = 5,
+    rounds: int = 9,
+) -> BeforeAfter:
+    """Hold a changed model against what it was.
+
+    Args:
+        before, after: the two models; they may differ in anything but the vocabulary.
+        batch: texts, as of `run`; the more, the more the neighbours say.
+        score: fine-tunes and evaluates a model, for instance, with a seed; called for both with each of the seeds.
+        seeds: given to it.
+        neighbours: how many nearest texts by cosine are looked at; at most as many as there are others.
+        rounds: how often both are timed, in random order.
+
+    Raises InputError for fewer than two texts, no round or seed, and as `run` does.
+    """
+    inputs = {"before": inputs_of(before, batch), "after": inputs_of(after, batch)}
+    mask = np.asarray(inputs["before"].attention_mask)
+    texts = len(mask)
+    if texts < 2:
+        raise InputError(f"the batch has {texts} text; expected two at least, for nearest neighbours")
+    for name, number in (("neighbours", neighbours), ("rounds", rounds), ("seeds", len(seeds))):
+        if type(number) is not int or number < 1:
+            raise InputError(f"{name} is {shown(number)}; expected a whole number from 1 up" + " of them" * (name == "seeds"))
+    neighbours = min(neighbours, texts - 1)
+    vectors = [_vectors(model, batch, mask) for model in (before, after)]
+    same_width = vectors[0].shape == vectors[1].shape
+    cosines = (vectors[0] * vectors[1]).sum(axis=1) if same_width else np.full(texts, np.nan)
+    nearest = [_nearest(each, neighbours) for each in vectors]
+    kept = np.asarray([len(set(one) & set(other)) / neighbours for one, other in zip(*nearest, strict=True)])
+    return BeforeAfter(
+        texts=texts,
+        parameters=(_count(before), _count(after)),
+        cosines=cosines,
+        neighbours=neighbours,
+        neighbours_kept=kept,
+        attention_moved=_attention_moved(before, after, batch, mask),
+        seconds=_seconds(before, after, batch, rounds),
+        scores=None if score is None else tuple(np.asarray([score(m, seed) for seed in seeds]) for m in (before, after)),  # type: ignore[arg-type]
+    )
+
+
+def _vectors(model: Model, batch: Mapping[str, Any], mask: np.ndarray) -> Float[np.ndarray, "texts hidden"]:
+    """The mean over a text's real tokens, of length one."""
+    hidden = np.asarray(run(model, batch).output.last_hidden_state, np.float64)
+    means = (hidden * mask[:, :, None]).sum(axis=1) / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
+def _nearest(vectors: np.ndarray, count: int) -> np.ndarray:
+    similarities = vectors @ vectors.T
+    np.fill_diagonal(similarities, -np.inf)
+    return np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+
+
+def _attention_moved(before: Model, after: Model, batch: Mapping[str, Any], mask: np.ndarray) -> np.ndarray | None:
+    names = []
+    shapes = [
+        {
+            name: shape
+            for name, shape in shapes_of(model, inputs_of(model, batch)).items()
+            if name.endswith("attention.probabilities")
+        }
+        for model in (before, after)
+    ]
+    if shapes[0] != shapes[1]:
+        return None
+    names = list(shapes[0])
+    captured = [run(model, batch, capture=names).captured for model in (before, after)]
+    real = mask[:, None, :]
+    moved = []
+    for name in names:
+        distance = 0.5 * np.abs(captured[0][name].values - captured[1][name].values).sum(axis=-1)  # [batch, heads, tokens]
+        moved.append((distance.mean(axis=1, keepdims=True) * real).sum() / real.sum())
+    return np.asarray(moved)
+
+
+def _seconds(before: Model, after: Model, batch: Mapping[str, Any], rounds: int) -> tuple[np.ndarray, np.ndarray]:
+    order = random.Random(0)
+    taken: dict[int, list[float]] = {0: [], 1: []}
+    for number in range(-1, rounds):
+        for which in order.sample((0, 1), 2):
+            start = time.perf_counter()
+            jax.block_until_ready((before, after)[which](**batch).last_hidden_state)
+            # The first round compiles.
+            if number >= 0:
+                taken[which].append(time.perf_counter() - start)
+    return np.asarray(taken[0]), np.asarray(taken[1])
+
+
+def _count(model: Model) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(model))
+
+
+def _spread(values: np.ndarray, sign: str = "") -> str:
+    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+    return f"{values.mean():{sign}.4f} ± {deviation:.4f}"

@@ -1,0 +1,75 @@
+"""Depth: layers left out, repeated, brought into another order, or shared."""
+
+from collections.abc import Sequence
+
+import jax
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from minibert.errors import InputError, shown
+from minibert.lab.surgery.sizes import with_config
+from minibert.lab.surgery.swapping import AnyModel, put
+from minibert.model import BertWithHeads
+from minibert.model.dropout import split_key
+from minibert.model.encoder import Encoder
+from minibert.model.tap import Tap, identity, within
+
+
+class SharedEncoder(Encoder):
+    """An encoder some of whose layers serve several times, with the same parameters (Lan et al. 2020, ALBERT, section 3.1).
+
+    `order` names for each step the layer that serves; the taps count steps: layers.{step}. Each has dropout of its own.
+    """
+
+    def __init__(self, old: Encoder, *, rngs: nnx.Rngs | None = None, order: Sequence[int]):
+        self.rematerialise = False
+        self.order = tuple(order)
+        self.layers = nnx.List([old.layers[number] for number in range(max(self.order) + 1)])
+
+    def __call__(
+        self,
+        hidden: Float[Array, "rows hidden"],
+        bias: Float[Array, "batch 1 #tokens tokens"],
+        *,
+        tap: Tap = identity,
+        dropout_key: Array | None = None,
+    ) -> list[Float[Array, "rows hidden"]]:
+        """The hidden states after every step, as rows."""
+        outputs = []
+        for step, (number, key) in enumerate(zip(self.order, split_key(dropout_key, len(self.order)), strict=True)):
+            with jax.named_scope(f"layers.{step}"):
+                hidden = self.layers[number](hidden, bias, tap=within(tap, f"layers.{step}"), dropout_key=key)
+            outputs.append(hidden)
+        return outputs
+
+
+def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False) -> AnyModel:
+    """A model of these layers of another, in this order.
+
+    `[0, 2, 4]` leaves every second one out, `[0, 1, 1, 2, 2, 3]` repeats two. What comes of it without `shared` is a BERT
+    like any other, which `minibert.save` writes and other libraries open.
+
+    Args:
+        model: which stays as it was.
+        layers: the numbers of layers, counted from 0.
+        shared: a layer that is repeated stays one, with one set of parameters, which all its steps train.
+
+    Raises InputError for no layer, one that there is not, and for a model whose layers are shared already.
+    """
+    encoder = model.bert if isinstance(model, BertWithHeads) else model
+    depth = len(encoder.encoder.layers)
+    if isinstance(encoder.encoder, SharedEncoder):
+        raise InputError("the layers of this model are shared already; begin with the model as it was loaded")
+    numbers = list(layers)
+    if not numbers or any(type(number) is not int or not 0 <= number < depth for number in numbers):
+        raise InputError(f"layers is {shown(layers)}; expected some of the numbers from 0 to {depth - 1}")
+    copy: AnyModel = with_config(model, num_hidden_layers=len(numbers))
+    inner = copy.bert if isinstance(copy, BertWithHeads) else copy
+    own = list(dict.fromkeys(numbers)) if shared else numbers
+    # A layer that stands twice is made twice: the tree of a model holds nothing in two places.
+    inner.encoder.layers = nnx.List([jax.tree.map(lambda leaf: leaf, inner.encoder.layers[number]) for number in own])
+    if shared and len(own) < len(numbers):
+        order = [own.index(number) for number in numbers]
+        put(inner, "encoder", SharedEncoder, {"order": order}, nnx.Rngs(0))
+    return copy

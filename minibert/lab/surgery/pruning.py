@@ -1,0 +1,122 @@
+"""Heads taken out for good (Michel et al. 2019): the kernels shrink, and the result is that of heads that say nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
+
+from minibert.errors import InputError, shown
+from minibert.lab.edits import zero
+from minibert.lab.running import run
+from minibert.lab.surgery.swapping import AnyModel, swapped
+from minibert.model import BertWithHeads
+from minibert.model.attention import Attention
+from minibert.model.numerics import Dense
+
+
+class PrunedAttention(Attention):
+    """`Attention` with some of the heads; `kept` are their numbers in the model that was pruned, in rising order.
+
+    Queries, keys and values are [hidden, len(kept) · head_dim] kernels, the projection is the rows of these heads. The taps of
+    heads show the kept ones.
+    """
+
+    def __init__(self, old: Attention, *, rngs: nnx.Rngs | None = None, kept: Sequence[int]):
+        for name, value in vars(old).items():
+            setattr(self, name, value)
+        self.kept = tuple(kept)
+        heads, width = self.config.num_attention_heads, self.config.head_dim
+        if not self.kept or sorted(set(self.kept)) != list(self.kept) or not all(0 <= head < heads for head in self.kept):
+            raise InputError(f"kept is {shown(kept)}; expected some of the numbers from 0 to {heads - 1}, in rising order")
+        columns = np.concatenate([np.arange(head * width, (head + 1) * width) for head in self.kept])
+        for name in ("query", "key", "value"):
+            dense = getattr(self, name)
+            if type(dense) is not Dense:
+                raise InputError(
+                    f"{name} is of the class {type(dense).__name__}, which has no kernel to cut; merge it, or prune first"
+                )
+            setattr(self, name, _with(dense, dense.kernel[...][:, columns], dense.bias[...][columns]))
+        self.projection = _with(self.projection, self.projection.kernel[...][columns], self.projection.bias[...])
+
+    def split_heads(self, hidden: Float[Array, "rows width"], batch: int) -> Float[Array, "batch kept tokens head_dim"]:
+        """Cut each row into the kept heads and bring them before the tokens."""
+        return hidden.reshape(batch, -1, len(self.kept), self.config.head_dim).swapaxes(1, 2)
+
+    def merge_heads(self, context: Float[Array, "batch kept tokens head_dim"]) -> Float[Array, "rows width"]:
+        """The inverse of `split_heads`."""
+        return context.swapaxes(1, 2).reshape(-1, len(self.kept) * self.config.head_dim)
+
+
+class PruningReport(NamedTuple):
+    """What pruning did to a model, on a batch."""
+
+    parameters_before: int
+    parameters_after: int
+    difference_to_masking: float
+    """The largest of the last hidden states to those of the whole model whose pruned heads are set to zero."""
+
+    def __str__(self) -> str:
+        share = 1.0 - self.parameters_after / self.parameters_before
+        return (
+            f"{self.parameters_before:,} parameters before, {self.parameters_after:,} after ({share:.1%} fewer); last hidden "
+            f"states differ from those with the heads masked by {self.difference_to_masking:.1e} at most"
+        )
+
+
+def pruned(model: AnyModel, heads: Mapping[int, Sequence[int]]) -> AnyModel:
+    """A model without some of its heads, whose kernels are smaller by them.
+
+    Args:
+        model: which stays as it was.
+        heads: by the number of the layer, the numbers of the heads to take out.
+
+    Raises InputError for layers and heads that there are not, for all heads of a layer, and for a layer pruned before.
+    """
+    config = model.config
+    if not isinstance(heads, Mapping) or not heads:
+        raise InputError(f"heads is {shown(heads)}; expected a mapping from layers to lists of heads, {{0: [3, 7]}}")
+    for layer, numbers in heads.items():
+        _check_numbers(layer, numbers, config.num_hidden_layers, config.num_attention_heads)
+        kept = [head for head in range(config.num_attention_heads) if head not in numbers]
+        if not kept:
+            raise InputError(
+                f"heads[{layer}] are all that the layer has; leave one at least, or leave the layer out (with_layers)"
+            )
+        model = swapped(model, f"layers.{layer}.attention", PrunedAttention, kept=kept)
+    return model
+
+
+def pruning_report(
+    model: AnyModel, without: AnyModel, heads: Mapping[int, Sequence[int]], batch: Mapping[str, Any]
+) -> PruningReport:
+    """Hold a pruned model against the whole one with the same heads masked.
+
+    Args:
+        model, without: the whole model, and what `pruned(model, heads)` made of it.
+        heads: as given there.
+        batch: on which both are run; as of `run`.
+    """
+    encoders = [each.bert if isinstance(each, BertWithHeads) else each for each in (model, without)]
+    masks = [zero(f"layers.{layer}.attention.context", heads=list(numbers)) for layer, numbers in heads.items()]
+    masked = run(encoders[0], batch, edits=masks).output.last_hidden_state
+    difference = jnp.abs(masked - run(encoders[1], batch).output.last_hidden_state).max()
+    counts = [sum(leaf.size for leaf in jax.tree.leaves(each)) for each in (model, without)]
+    return PruningReport(counts[0], counts[1], float(difference))
+
+
+def _check_numbers(layer: Any, numbers: Any, layers: int, heads: int) -> None:
+    if type(layer) is not int or not 0 <= layer < layers:
+        raise InputError(f"heads names the layer {shown(layer)}; expected numbers from 0 to {layers - 1}")
+    if isinstance(numbers, int | str) or not numbers or any(type(n) is not int or not 0 <= n < heads for n in numbers):
+        raise InputError(f"heads[{layer}] is {shown(numbers)}; expected a list of numbers from 0 to {heads - 1}")
+
+
+def _with(dense: Dense, kernel: Array, bias: Array) -> Dense:
+    copy: Dense = jax.tree.map(lambda leaf: leaf, dense)
+    copy.kernel, copy.bias = nnx.Param(kernel), nnx.Param(bias)
+    return copy

@@ -1,0 +1,85 @@
+"""Swapping: a part of a model becomes a module of the user's own, which may take over parameters of the one that it replaces."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+from flax import nnx
+
+from minibert.errors import InputError, shown
+from minibert.lab.names import fits, in_short
+from minibert.model import Bert, BertWithHeads
+from minibert.model.anatomy import foreign_parts
+
+AnyModel = TypeVar("AnyModel", Bert, BertWithHeads)
+Part = Callable[..., nnx.Module]
+"""`Part(old, rngs=…, **options)`: made from the module that it replaces, and called as that one is."""
+MADE_WITH = "made_with"
+"""The attribute of a swapped part that says, as JSON, with which options it was made: what loading it takes."""
+
+
+def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options: Any) -> AnyModel:
+    """A model some of whose parts are others.
+
+    Args:
+        model: a `Bert` or a `BertWithHeads`, which stays as it was; what is not swapped is shared with it.
+        where: the name of a part as the names of its intermediates begin, or a pattern with *: "layers.*.attention",
+            "layers.2.feed_forward", "embeddings", "layers.*.attention.query".
+        part: the class of the new part, or another function, called as `part(old, rngs=rngs, **options)`. What it makes is an
+            NNX module that is called, and calls its tap, as the old one does. To be verified against a NumPy twin its class
+            has an attribute `numpy_twin`: see `numpy_twin`.
+        seed: of its random numbers.
+        options: given to it; of what JSON can hold, for a model that is to be saved.
+
+    Raises InputError for a pattern that no part fits, and for a part that was swapped before: the second would undo the first.
+    """
+    copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
+    encoder = copy.bert if isinstance(copy, BertWithHeads) else copy
+    names = [name for name, *_ in parts_of(encoder)]
+    chosen = [found for found in parts_of(encoder) if fits(found[0], where)]
+    if not chosen:
+        raise InputError(f"where is {shown(where)}; this model has the parts {in_short(dict.fromkeys(names))}")
+    foreign = foreign_parts(encoder)
+    rngs = nnx.Rngs(seed)
+    for name, parent, attribute in chosen:
+        path = path_of_part(name)
+        lost = [each for each in foreign if each == path or each.startswith(f"{path}.")]
+        if lost:
+            raise InputError(
+                f"{name_of_part(lost[0])} is of the class {type(foreign[lost[0]]).__name__} already, whose work could be lost; "
+                "write one part that does both, or begin with the model as it was loaded and swap the outer part first"
+            )
+        put(parent, attribute, part, options, rngs)
+    return copy
+
+
+def put(parent: Any, attribute: str, part: Part, options: dict[str, Any], rngs: nnx.Rngs) -> None:
+    """Replace one part, and let the new one remember how it was made. InputError for options that JSON cannot hold."""
+    new = part(getattr(parent, attribute), rngs=rngs, **options)
+    if not isinstance(new, nnx.Module):
+        raise InputError(f"{getattr(part, '__name__', part)} made {shown(new)}; expected an NNX module")
+    try:
+        setattr(new, MADE_WITH, json.dumps(options, sort_keys=True))
+    except TypeError:
+        raise InputError(f"the options {shown(options)} cannot be stored; give numbers, texts, and lists of them") from None
+    setattr(parent, attribute, new)
+
+
+def parts_of(encoder: Bert) -> Iterator[tuple[str, Any, str]]:
+    """Every part: its name as its intermediates' names begin, the module that holds it, and what it is called there."""
+    for path, module in list(nnx.iter_graph(encoder)):
+        if isinstance(module, nnx.Module) and not isinstance(module, nnx.List):
+            for attribute, child in list(vars(module).items()):
+                if isinstance(child, nnx.Module) and not isinstance(child, nnx.List):
+                    yield name_of_part(".".join([*map(str, path), attribute])), module, attribute
+
+
+def name_of_part(path: str) -> str:
+    """Of a path in the module tree; "encoder.layers.0.attention" is called "layers.0.attention"."""
+    return path.removeprefix("encoder.") if path.startswith("encoder.layers.") else path
+
+
+def path_of_part(name: str) -> str:
+    """The inverse of `name_of_part`."""
+    return f"encoder.{name}" if name.startswith("layers.") else name

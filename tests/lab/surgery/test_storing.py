@@ -1,0 +1,114 @@
+"""A changed model where it does not belong, and files of one that are damaged."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from changed_models import local, rotary, tokenizer_in, with_head
+from safetensors.numpy import load_file, save_file
+from small_lab import small_batch, small_model
+
+import minibert
+from minibert import CheckpointError, ConfigError, InputError, lab
+from minibert.lab.surgery.local import LocalAttention
+from minibert.model.numerics import Dense
+from minibert.verification import oracle_of
+
+
+def saved(folder: Path) -> Path:
+    lab.save(local(small_model()), tokenizer_in(folder), folder / "saved")
+    return folder / "saved"
+
+
+def test_a_changed_model_is_not_passed_off_as_a_bert(tmp_path: Path):
+    with pytest.raises(InputError, match=r"encoder.layers.0.attention is of the class LocalAttention.*minibert.lab.save"):
+        minibert.save(local(small_model()), tokenizer_in(tmp_path), tmp_path / "plain")
+    assert not (tmp_path / "plain").exists()
+    with pytest.raises(ConfigError, match=r"config.json: it is of a model with swapped parts, which minibert.lab.load loads"):
+        minibert.load(saved(tmp_path))
+    with pytest.raises(InputError, match=r"LocalAttention, whose sums the NumPy BERT does not do; give minibert.lab.numpy_twin"):
+        oracle_of(local(small_model()))
+
+
+def test_a_bert_as_it_is_is_saved_and_loaded_too(tmp_path: Path):
+    model = with_head(3)
+    lab.save(model, tokenizer_in(tmp_path), tmp_path / "saved")
+    np.testing.assert_array_equal(lab.load(tmp_path / "saved")(**small_batch()).logits, model(**small_batch()).logits)
+
+
+def test_overrides_are_the_configurations(tmp_path: Path):
+    assert lab.load(saved(tmp_path), dtype="bfloat16").encoder.layers[0].attention.config.dtype == "bfloat16"
+
+
+def test_what_was_put_there_by_hand_is_not_saved(tmp_path: Path):
+    model = small_model()
+    model.encoder.layers[1].attention = LocalAttention(model.encoder.layers[1].attention, window=3)
+    with pytest.raises(InputError, match=r"layers.1.attention is of the class LocalAttention, put there by hand"):
+        lab.save(model, tokenizer_in(tmp_path), tmp_path / "saved")
+    changed = with_head()
+    head = changed.heads["sequence_classification"]
+    changed.heads["mine"] = head
+    with pytest.raises(InputError, match=r"the head 'mine' is of the class SequenceClassification, of your own"):
+        lab.save(changed, tokenizer_in(tmp_path), tmp_path / "saved")
+    assert not (tmp_path / "saved").exists() and isinstance(head.dense, Dense)
+
+
+def test_a_folder_that_is_there_stays(tmp_path: Path):
+    folder = saved(tmp_path)
+    with pytest.raises(CheckpointError, match="is there already"):
+        lab.save(rotary(small_model()), tokenizer_in(tmp_path), folder)
+    assert lab.load(folder).encoder.layers[0].attention.window == 2
+
+
+def changed_config(folder: Path, **changes: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["minibert_lab"] |= changes
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"parts": 3}, CheckpointError, "minibert_lab.parts is 3"),
+        ({"parts": {"layers.0.attention": "Local"}}, CheckpointError, "expected a class and its options"),
+        (
+            {"parts": {"layers.7.attention": {"class": "LocalAttention", "options": {}}}},
+            CheckpointError,
+            "no part layers.7.attention",
+        ),
+        ({"parts": {"layers.0.attention": {"class": "os.system", "options": {}}}}, InputError, "class os.system, which is none"),
+        ({"parts": {"layers.0.attention": {"class": "LocalAttention", "options": {"radius": 2}}}}, CheckpointError, "radius"),
+        ({"parts": {"layers.0.attention": {"class": "LocalAttention", "options": {"window": -2}}}}, InputError, "window is -2"),
+        ({"heads": ["masked_lm"]}, CheckpointError, "minibert_lab.heads is"),
+        ({"heads": {"masked_lm": {"num_labels": "two", "dropout_prob": 0}}}, CheckpointError, "heads.masked_lm is"),
+        ({"pooler": False}, CheckpointError, "pooler.dense.kernel is no parameter of this model"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_refused(tmp_path: Path, changes: dict, error: type, message: str):
+    folder = saved(tmp_path)
+    changed_config(folder, **changes)
+    with pytest.raises(error, match=message):
+        lab.load(folder)
+
+
+def test_tensors_that_do_not_fit_are_named(tmp_path: Path):
+    folder = saved(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.word"] = tensors["embeddings.word"][:20]
+    tensors["surplus"] = tensors.pop("pooler.dense.bias")
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        lab.load(folder)
+    for part in (
+        "pooler.dense.bias is missing",
+        "surplus is no parameter",
+        "embeddings.word is [20, 16], and its part calls for",
+    ):
+        assert part in str(caught.value)
+    with pytest.raises(CheckpointError, match="has no config.json"):
+        lab.load(tmp_path / "nothing")
+    (tmp_path / "plain").mkdir()
+    minibert.save(small_model(), tokenizer_in(tmp_path), tmp_path / "other")
+    with pytest.raises(CheckpointError, match="load it with minibert.load"):
+        lab.load(tmp_path / "other")
