@@ -1,5 +1,6 @@
 """Gradients with respect to intermediates, and attributions that are made of them."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -56,7 +57,7 @@ class Attribution(NamedTuple):
     """What each value of an intermediate adds to a metric."""
 
     values: NamedArray
-    """As large as the intermediate; their sum over a text is nearly `difference`."""
+    """As large as the intermediate; their sum over a text is `difference`, within the tolerance."""
     difference: NamedArray
     """[batch]: the metric as it is, less what it is from the baseline."""
 
@@ -69,6 +70,8 @@ def integrated_gradients(
     name: str = "embeddings.output",
     baseline: Any = 0.0,
     steps: int = 32,
+    tolerance: float = 1e-3,
+    most_steps: int = 1024,
 ) -> Attribution:
     """Integrated gradients (Sundararajan et al. 2017) from a baseline to an intermediate's own value, on a straight line.
 
@@ -76,12 +79,17 @@ def integrated_gradients(
         model, batch, metric: as of `gradients`; the metric has a number a text.
         name: of the intermediate.
         baseline: a number, or an array that is or spreads to the intermediate.
-        steps: points of Gauss and Legendre's rule, at which gradients are taken.
+        steps: points of Gauss and Legendre's rule, at which gradients are taken, to begin with.
+        tolerance: the line is divided, into pieces of so many points each, until every text's values add up to its difference
+            within this share of the metric's largest size.
+        most_steps: at most so many points are there on the line; a warning says when they do not do.
 
-    Raises InputError for a batch that the model does not take, a name there is not, or no step.
+    Raises InputError for a batch that the model does not take, a name there is not, and numbers out of range.
     """
     if type(steps) is not int or not 1 <= steps <= 1000:
         raise InputError(f"steps is {shown(steps)}; expected a whole number from 1 to 1,000")
+    if type(tolerance) not in (int, float) or not 0.0 < tolerance < 1.0:
+        raise InputError(f"tolerance is {shown(tolerance)}; expected a number between 0 and 1")
     inputs = inputs_of(model, batch)
     shapes = shapes_of(model, inputs)
     if name not in names_like(name, shapes):
@@ -89,12 +97,23 @@ def integrated_gradients(
     start = replace(name, baseline)
     start.check(shapes)
     here = run(model, batch, capture=name).captured[name].values
-    points, weights = np.polynomial.legendre.leggauss(steps)
-    dtype = hidden_dtype(model.config)
-    rule = (jnp.asarray((points + 1.0) / 2.0, dtype), jnp.asarray(weights / 2.0, dtype))
-    begin = jnp.broadcast_to(jnp.asarray(start.value, dtype), here.shape)
-    values, difference = _integrated(model, inputs, begin, jnp.asarray(here), rule, name, metric)
-    return Attribution(NamedArray(np.asarray(values), axes_of(name, values.ndim)), NamedArray(np.asarray(difference), ("batch",)))
+    begin = jnp.broadcast_to(jnp.asarray(start.value, hidden_dtype(model.config)), here.shape)
+    ends = [np.asarray(metric(run(model, batch, edits=[replace(name, value)]).output), np.float64) for value in (begin, here)]
+    difference, size = ends[1] - ends[0], max(float(np.abs(end).max()) for end in ends)
+    pieces = 1
+    while True:
+        values = _in_pieces(model, inputs, begin, jnp.asarray(here), steps, pieces, name, metric)
+        error = float(np.abs(values.reshape(len(values), -1).sum(axis=1) - difference).max())
+        if error <= tolerance * size or 2 * pieces * steps > most_steps:
+            break
+        pieces *= 2
+    if error > tolerance * size:
+        warnings.warn(
+            f"with {pieces * steps} steps the attributions add up to the difference within {error / size:.1e} of the "
+            f"metric's size, not {tolerance:g}; give more: most_steps={4 * pieces * steps}",
+            stacklevel=2,
+        )
+    return Attribution(NamedArray(values, axes_of(name, values.ndim)), NamedArray(difference, ("batch",)))
 
 
 @partial(jax.jit, static_argnames="metric")
@@ -106,10 +125,22 @@ def _gradients(model: Model, inputs: ModelInputs, zeros: dict[str, Array], metri
     return jax.grad(total)(zeros)
 
 
+def _in_pieces(
+    model: Model, inputs: ModelInputs, begin: Array, end: Array, steps: int, pieces: int, name: str, metric: Metric
+) -> np.ndarray:
+    """The integral over the line in so many pieces of one length, each by Gauss and Legendre's rule."""
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    total = np.zeros(end.shape)
+    for piece in range(pieces):
+        rule = (jnp.asarray((piece + (points + 1.0) / 2.0) / pieces, end.dtype), jnp.asarray(weights / 2.0 / pieces, end.dtype))
+        total += np.asarray(_integrated(model, inputs, begin, end, rule, name, metric))
+    return total
+
+
 @partial(jax.jit, static_argnames=("name", "metric"))
 def _integrated(
     model: Model, inputs: ModelInputs, begin: Array, end: Array, rule: tuple[Array, Array], name: str, metric: Metric
-) -> tuple[Array, Array]:
+) -> Array:
     def at(value: Array) -> Array:
         return metric(forward(model, inputs, Editing(model, inputs, [replace(name, value)])))
 
@@ -118,4 +149,4 @@ def _integrated(
         return total + weight * jax.grad(lambda value: at(value).sum())(begin + share * (end - begin)), None
 
     mean, _ = jax.lax.scan(add_point, jnp.zeros_like(end), rule)
-    return mean * (end - begin), at(end) - at(begin)
+    return mean * (end - begin)

@@ -64,15 +64,39 @@ def test_gradients_are_finite_differences(name: str):
 def test_integrated_gradients_add_up_to_the_difference(baseline: object):
     model, name = small_model(), "embeddings.output"
     value = lab.run(model, SOURCE, capture=name).captured[name] if baseline else 0.0
-    found = lab.integrated_gradients(model, BATCH, first_value, name=name, baseline=value, steps=64)
+    found = lab.integrated_gradients(model, BATCH, first_value, name=name, baseline=value)
     np.testing.assert_allclose(found.values.values.sum(axis=(1, 2)), found.difference, atol=1e-3)
     whole = first_value(model(**BATCH)) - first_value(lab.run(model, BATCH, edits=[lab.replace(name, value)]).output)
     np.testing.assert_allclose(found.difference, whole, atol=1e-5)
     assert np.abs(found.difference.values).max() > 0.05
 
 
+def test_a_line_on_which_few_steps_do_not_do_is_divided_until_they_do_or_it_is_told():
+    model = small_model()
+    with pytest.warns(
+        UserWarning, match="with 2 steps the attributions add up to the difference within .*; give more: most_steps=8"
+    ):
+        rough = lab.integrated_gradients(model, BATCH, first_value, steps=2, most_steps=2)
+    fine = lab.integrated_gradients(model, BATCH, first_value, steps=2, tolerance=1e-4)
+    errors = [np.abs(each.values.values.sum(axis=(1, 2)) - each.difference.values).max() for each in (rough, fine)]
+    assert errors[1] < 1e-3 < errors[0]
+
+
+def test_attention_times_its_gradient_is_what_the_head_loses_to_first_order():
+    model, name = small_model(), "layers.2.attention.probabilities"
+    found = lab.value_times_gradient(model, BATCH, first_value, name)[name]
+    factors = (0.999, 1.001)
+    down, up = (first_value(lab.run(model, BATCH, edits=[lab.scale(name, factor)]).output) for factor in factors)
+    np.testing.assert_allclose(found.values.sum(axis=(1, 2, 3)), (up - down) / 0.002, atol=2e-3)
+    assert list(lab.value_times_gradient(model, BATCH, first_value)) == [
+        f"layers.{layer}.attention.probabilities" for layer in range(3)
+    ]
+
+
 def test_steps_and_names_there_are_not_are_refused():
     with pytest.raises(InputError, match="steps is 0; expected a whole number from 1 to 1,000"):
         lab.integrated_gradients(small_model(), BATCH, first_value, steps=0)
+    with pytest.raises(InputError, match="tolerance is 0.0; expected a number between 0 and 1"):
+        lab.integrated_gradients(small_model(), BATCH, first_value, tolerance=0.0)
     with pytest.raises(InputError, match="no intermediate 'embedding'"):
         lab.integrated_gradients(small_model(), BATCH, first_value, name="embedding")
