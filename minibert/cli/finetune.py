@@ -9,11 +9,12 @@ from typing import Any
 import jax
 
 from minibert.cli.console import console, warnings_as_lines
+from minibert.cli.option_names import options_by_their_names
 from minibert.cli.progress_of_training import training_bar
 from minibert.cli.training_options import add_training_options, options_given
 from minibert.errors import InputError
 from minibert.printable import counted, listed, printable
-from minibert.training.finetuning import Finetuned, finetune
+from minibert.training.finetuning import Finetuned, FinetuneOptions, finetune
 from minibert.training.finetuning.results import Plan
 from minibert.training.loop import Record
 from minibert.training.memory import keep_freed_memory
@@ -44,7 +45,12 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Read, check, train, write, and say what came of it."""
     keep_freed_memory()
-    options = options_given(arguments)
+    with options_by_their_names():
+        options = options_given(arguments)
+        return _train(arguments, options)
+
+
+def _train(arguments: argparse.Namespace, options: FinetuneOptions) -> int:
     if not arguments.output:
         raise InputError("--output is empty; give the name of a folder")
     with _processes(arguments), warnings_as_lines(), contextlib.ExitStack() as stack:
@@ -112,7 +118,7 @@ def _processes(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def _plan_in_words(plan: Plan) -> str:
-    counts = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in plan.counts.items())
+    counts = ", ".join(_counted(number, what.replace("_", " ")) for what, number in plan.counts.items())
     words = f"training on {printable(plan.train['name'])}: {counts}"
     if plan.labels:
         words += f"; labels {listed([printable(label) for label in plan.labels], most=9)}"
@@ -121,6 +127,12 @@ def _plan_in_words(plan: Plan) -> str:
     if plan.unknown_words is not None:
         words += f"; {plan.unknown_words:.1%} of the words have no vector"
     return f"{words}; {counted(plan.total_steps, 'step')}{f', going on after step {plan.done:,}' if plan.done else ''}"
+
+
+def _counted(number: int, what: str) -> str:
+    """A number of what is named in the plural: 1 entity, 2 entities."""
+    one = f"{what[:-3]}y" if what.endswith("ies") else what.removesuffix("s")
+    return f"{number:,} {one if number == 1 else what}"
 
 
 def _say(done: Finetuned) -> None:

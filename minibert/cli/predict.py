@@ -17,6 +17,8 @@ from minibert.training.finetuning import Predictor
 from minibert.training.finetuning.files import read_examples
 from minibert.training.finetuning.words import words_in
 
+COLA_TEST_HEADER = b"index\tsentence"
+"""GLUE's CoLA has other columns in its file to predict than in those to train on and to evaluate with."""
 LINES = (".txt", "")
 """Names of files that hold a text a line end so."""
 
@@ -87,6 +89,8 @@ def _examples(arguments: argparse.Namespace, task: str, predictor: Predictor) ->
                 f"--{name} goes with texts of the task {wanted}; this is {task}{', of a file' if file else ''}: leave it out"
             )
     columns = columns_given(arguments)
+    if file and arguments.glue == "cola" and arguments.text is None and _first_line(file) == COLA_TEST_HEADER:
+        columns = Columns(text="sentence")
     has_lines = Path(file or "").suffix.lower() in LINES and columns == Columns()
     if file and not (has_lines and task in ("classify", "regress", "multilabel")):
         return read_examples(file, "pair" if takes_pairs else task, columns, has_labels=False, **word_columns_given(arguments))
@@ -105,6 +109,15 @@ def _examples(arguments: argparse.Namespace, task: str, predictor: Predictor) ->
     if takes_pairs and arguments.second is None:
         raise InputError("the model was trained on pairs; give the second text by --second, or a file")
     return [TextExample(place, text, arguments.second, None) for place, text in zip(places, texts, strict=True)]
+
+
+def _first_line(file: str) -> bytes:
+    try:
+        with open(file, "rb") as opened:
+            return opened.readline(1000).strip()
+    except OSError:
+        # Whoever reads it in earnest will say why.
+        return b""
 
 
 def _show(found: Sequence[dict[str, Any]], task: str, form: str) -> None:

@@ -38,7 +38,7 @@ class OptimiserOptions:
         frozen_layers: so many layers from below, and with the first of them the embeddings, do not learn.
         freeze_encoder: nothing learns but the heads.
 
-    Raises InputError for a value out of range.
+    Raises InputError for a value out of range, and for a decay over layers of which none learns.
     """
 
     learning_rate: float = 5e-5
@@ -73,6 +73,8 @@ class OptimiserOptions:
             raise InputError(f"max_gradient_norm is {shown(self.max_gradient_norm)}; expected a number above 0, or None")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule is {shown(self.schedule)}; expected one of {', '.join(SCHEDULES)}")
+        if self.freeze_encoder and self.layer_decay != 1.0:
+            raise InputError("layer_decay was given with freeze_encoder, where no layer learns; leave one of them out")
         if type(self.frozen_layers) is not int or self.frozen_layers < 0:
             raise InputError(f"frozen_layers is {shown(self.frozen_layers)}; expected a whole number from 0 up")
 

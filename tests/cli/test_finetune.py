@@ -77,12 +77,34 @@ def test_a_model_is_trained_and_asked(
         (["--train", "{data}", "--task", "classify", "--label", "topic"], "topic"),
         (["--train", "{data}", "--task", "regress"], "line 2"),
         (["--train", "{data}", "--task", "pair"], "second text"),
-        (["--train", "{data}", "--task", "classify", "--learning-rate", "-1"], "learning_rate is -1.0"),
+        (["--train", "{data}", "--task", "classify", "--learning-rate", "-1"], "--learning-rate is -1.0; expected"),
         (["--train", "{data}", "--task", "classify", "--devices", "3x3"], "which takes 9"),
         (["--train", "{data}", "--task", "classify", "--resume", "--restart"], "resume and restart were both given"),
         (["--train", "{data}", "--task", "classify", "--process", "0"], "belong together"),
         (["--train", "{data}", "--task", "classify", "--vectors", "glove.txt"], "without a baseline"),
-        (["--train", "{data}", "--task", "classify", "--max-length", "1000"], "max_length"),
+        (["--train", "{data}", "--task", "classify", "--max-length", "1000"], "--max-length"),
+        (["--train", "{data}", "--task", "classify", "--warm-up", "2"], "--warm-up is 2.0; expected"),
+        (
+            ["--train", "{data}", "--task", "classify", "--max-gradient-norm", "-1"],
+            "--max-gradient-norm is -1.0; expected a number above 0, or 0 for no limit",
+        ),
+        (["--train", "{data}", "--task", "classify", "--dropout", "1"], "--dropout is 1.0"),
+        (
+            ["--train", "{data}", "--task", "classify", "--train-vectors"],
+            "--train-vectors was given without a baseline; give --base",
+        ),
+        (
+            ["--train", "{data}", "--task", "classify", "--baseline", "lstm", "--lstm-size", "7"],
+            "--lstm-size is 7; expected an even",
+        ),
+        (
+            ["--train", "{data}", "--task", "classify", "--baseline", "lstm", "--frozen-layers", "1"],
+            "--frozen-layers was given with a baseline, which has no encoder's layers",
+        ),
+        (
+            ["--train", "{data}", "--task", "classify", "--freeze-encoder", "--layer-decay", "0.9"],
+            "--layer-decay was given with --freeze-encoder, where no layer learns",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(
@@ -107,6 +129,25 @@ def test_what_predict_cannot_do_is_said(arguments: list[str], words: str, tmp_pa
     model = tiny_checkpoint(tmp_path / "model", VOCABULARY)
     assert main(["predict", "--model", str(model), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_second_text_that_is_left_aside_is_told(finetune: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("sentence1\tsentence2\tlabel\n" + "a river\tthe bank\tyes\nits rates\ta river\tno\n" * 4)
+    assert finetune("--task", "classify", "--train", pairs) == 0
+    assert "the column 'sentence2' is left aside, for this task reads one text" in capsys.readouterr().err
+
+
+def test_a_file_that_cola_asks_about_has_other_columns(finetune: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    train, asked = tmp_path / "train.tsv", tmp_path / "test.tsv"
+    train.write_text("gj04\t1\t\tthe river bank\ngj04\t0\t*\tbank the\n" * 4)
+    asked.write_text("index\tsentence\n0\ta river\n1\tits rates\n")
+    assert finetune("--glue", "cola", "--train", train) == 0
+    capsys.readouterr()
+    assert main(["predict", "--model", str(tmp_path / "out"), "--glue", "cola", "--file", str(asked), "--format", "jsonl"]) == 0
+    assert [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()] == ["a river", "its rates"]
+    assert main(["predict", "--model", str(tmp_path / "out"), "--glue", "cola", "--file", str(train), "--format", "jsonl"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 8
 
 
 def test_a_training_that_goes_on_says_after_which_step_and_tells_no_step_twice(

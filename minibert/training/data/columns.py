@@ -1,12 +1,14 @@
 """Which columns of a table hold the text, the second text and the label: given, or found by the names of published files."""
 
 import difflib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from minibert.errors import InputError, shown
 from minibert.printable import counted, listed
+from minibert.training.data.data_warning import DataWarning
 
 Column = str | int
 """By its name, or by its number, from 1."""
@@ -94,6 +96,15 @@ def choose(columns: Columns, names: Sequence[str] | None, width: int, wants_labe
                     f"{where}: column {place + 1} is to be both {ROLES[other]} and {ROLES[role]}; name another one by {role}"
                 )
         places[role] = place
+    if names is not None and "text_pair" not in wanted and wants_label and columns.text is None:
+        second = [name for name in KNOWN_NAMES["text_pair"] if name in names]
+        if second:
+            warnings.warn(
+                f"{where}: the column {shown(second[0])} is left aside, for this task reads one text; if it counts, name it as "
+                "the second, or train on pairs",
+                DataWarning,
+                stacklevel=2,
+            )
     return Chosen(places["text"], places.get("text_pair"), places.get("label"))
 
 

@@ -60,6 +60,17 @@ class FinetuneOptions:
         for name, given in (("vectors", self.vectors is not None), ("trains_vectors", self.trains_vectors)):
             if given and self.baseline is None:
                 raise InputError(f"{name} was given without a baseline; give baseline='lstm' besides, or leave it out")
+        if self.baseline is not None:
+            for name, given in (
+                ("freeze_encoder", self.training.optimiser.freeze_encoder),
+                ("frozen_layers", self.training.optimiser.frozen_layers > 0),
+                ("layer_decay", self.training.optimiser.layer_decay != 1.0),
+                ("rematerialise", self.training.rematerialise),
+            ):
+                if given:
+                    raise InputError(f"{name} was given with a baseline, which has no encoder's layers; leave one of them out")
+            if type(self.lstm_size) is not int or self.lstm_size < 2 or self.lstm_size % 2:
+                raise InputError(f"lstm_size is {shown(self.lstm_size)}; expected an even number, half of it for each direction")
         if self.dropout is not None and not (
             type(self.dropout) in (int, float) and math.isfinite(self.dropout) and 0.0 <= self.dropout < 1.0
         ):

@@ -192,7 +192,7 @@ def _trained(facts: CardFacts) -> list[str]:
 
 def _option(value: object) -> str:
     if value is None:
-        return "none"
+        return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return as_code(str(value))

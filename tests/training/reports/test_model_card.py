@@ -161,7 +161,7 @@ def test_everything_about_the_training_is_told():
         ["training", "train.tsv", "1,240", "ab" * 32],
         ["evaluation", "eval.tsv", "80", "cd" * 32],
         ["learning_rate", "2e-05"],
-        ["patience", "none"],
+        ["patience", "not set"],
         ["rematerialise", "no"],
         ["devices", "data"],
         ["accuracy", "0.9125"],
