@@ -50,8 +50,9 @@ def test_the_same_rows_of_every_kind_of_file_are_the_same_examples(tmp_path: Pat
 
 def test_the_second_text_is_read_only_where_it_is_asked_for(tmp_path: Path):
     content = "premise\thypothesis\tlabel\na\tb\t0\n"
+    (tmp_path / "a.tsv").write_text(content)
     with pytest.warns(DataWarning, match="line 1: the column 'hypothesis' is left aside, for this task reads one text"):
-        assert read(tmp_path / "a.tsv", content)[0].text_pair is None
+        assert read_texts(tmp_path / "a.tsv")[0].text_pair is None
     assert read(tmp_path / "a.tsv", content, Columns(text="premise"))[0].text_pair is None
     assert read(tmp_path / "a.tsv", content, Columns(wants_pair=True))[0].text_pair == "b"
     assert read(tmp_path / "a.tsv", content, Columns(text_pair="hypothesis"))[0].text_pair == "b"
