@@ -20,7 +20,7 @@ from minibert.errors import (
     TraceError,
     TruncationWarning,
 )
-from minibert.features import Features
+from minibert.features import Features, MaskedWords
 from minibert.model import Bert, BertOutput, BertWithHeads, HeadsOutput
 from minibert.tokenizer import Tokenizer
 from minibert.verification import Report, Trace, compare, record
@@ -38,6 +38,7 @@ __all__ = [
     "FetchError",
     "HeadsOutput",
     "InputError",
+    "MaskedWords",
     "MinibertError",
     "NewHeadWarning",
     "Report",

@@ -2,21 +2,19 @@
 
 import argparse
 import contextlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 
 from minibert.cli.console import console, warnings_as_lines
 from minibert.cli.option_names import options_by_their_names
-from minibert.cli.progress_of_training import training_bar
+from minibert.cli.progress_of_training import LiveTraining, show_metrics, what_was_written
 from minibert.cli.training_options import add_training_options, options_given
 from minibert.errors import InputError
 from minibert.printable import counted, listed, printable
 from minibert.training.finetuning import Finetuned, FinetuneOptions, finetune
 from minibert.training.finetuning.results import Plan
-from minibert.training.loop import Record
 from minibert.training.memory import keep_freed_memory
 
 LARGEST_MATRIX = 12
@@ -55,7 +53,7 @@ def _train(arguments: argparse.Namespace, options: FinetuneOptions) -> int:
         raise InputError("--output is empty; give the name of a folder")
     with _processes(arguments), warnings_as_lines(), contextlib.ExitStack() as stack:
         is_quiet = arguments.quiet or jax.process_index() > 0
-        live = _Live(stack, is_quiet, options.training.batch_size)
+        live = LiveTraining(stack, is_quiet, options.training.batch_size)
         done = finetune(
             arguments.train,
             arguments.evaluation,
@@ -63,7 +61,7 @@ def _train(arguments: argparse.Namespace, options: FinetuneOptions) -> int:
             options,
             resume=arguments.resume,
             restart=arguments.restart,
-            planned=live.start,
+            planned=lambda plan: live.start(_plan_in_words(plan), plan.total_steps, plan.done),
             report=live.report,
             tensorboard=arguments.tensorboard,
         )
@@ -71,28 +69,6 @@ def _train(arguments: argparse.Namespace, options: FinetuneOptions) -> int:
         if not is_quiet:
             _say(done)
     return 0
-
-
-class _Live:
-    """What is seen while it trains."""
-
-    def __init__(self, stack: contextlib.ExitStack, is_quiet: bool, batch_size: int) -> None:
-        self.stack, self.is_quiet, self.batch_size = stack, is_quiet, batch_size
-        self.bar: Callable[[Record], None] | None = None
-        self.done = 0
-
-    def start(self, plan: Plan) -> None:
-        """Say what is going to be done."""
-        if not self.is_quiet:
-            print(_plan_in_words(plan), file=sys.stderr)
-        self.done = plan.done
-        self.bar = self.stack.enter_context(training_bar(self.is_quiet, plan.total_steps, self.batch_size))
-
-    def report(self, record: Record) -> None:
-        """Show a record of metrics."""
-        # Those of an interrupted run were shown by it.
-        if self.bar is not None and record["step"] > self.done:
-            self.bar(record)
 
 
 @contextlib.contextmanager
@@ -126,7 +102,7 @@ def _plan_in_words(plan: Plan) -> str:
         words += f"; evaluating on {printable(plan.evaluation['name'])}: {counted(plan.evaluation['examples'], 'example')}"
     if plan.unknown_words is not None:
         words += f"; {plan.unknown_words:.1%} of the words have no vector"
-    return f"{words}; {counted(plan.total_steps, 'step')}{f', going on after step {plan.done:,}' if plan.done else ''}"
+    return words
 
 
 def _counted(number: int, what: str) -> str:
@@ -139,12 +115,7 @@ def _say(done: Finetuned) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    out = console()
-    if done.metrics:
-        table = Table("metric", "value")
-        for name, value in done.metrics.items():
-            table.add_row(name.replace("_", " "), f"{value:.4f}")
-        out.print(table)
+    show_metrics(done.metrics)
     matrix, labels = done.details.get("confusion_matrix"), done.details.get("labels")
     if matrix is not None and labels is not None and len(labels) <= LARGEST_MATRIX:
         table = Table("is \\ taken for")
@@ -152,8 +123,5 @@ def _say(done: Finetuned) -> None:
             table.add_column(Text(printable(label)))
         for label, row in zip(labels, matrix, strict=True):
             table.add_row(Text(printable(label)), *(f"{number:,}" for number in row))
-        out.print(table)
-    trained = done.trained
-    stopped = "" if trained.steps == trained.total_steps else f", stopped before {trained.total_steps:,}"
-    best = f"the best after step {trained.best_step:,}" if done.metrics else "the last parameters"
-    print(f"wrote {done.folder} ({best} of {trained.steps:,}{stopped})")
+        console().print(table)
+    print(what_was_written(done.folder, done.trained, is_best=bool(done.metrics)))

@@ -15,7 +15,22 @@ from typing import NoReturn
 import jax
 
 import minibert
-from minibert.cli import convert, doctor, embed, fetch, finetune, inspect, plot, predict, record, similar, tokenize, verify
+from minibert.cli import (
+    convert,
+    doctor,
+    embed,
+    fetch,
+    fill_mask,
+    finetune,
+    inspect,
+    plot,
+    predict,
+    pretrain,
+    record,
+    similar,
+    tokenize,
+    verify,
+)
 from minibert.cli.compilation_cache import keep_compiled_programs
 from minibert.errors import MinibertError
 
@@ -37,7 +52,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="keep no compiled programs; else they lie in compilation/ beside the fetched checkpoints, 512 MB at most",
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (fetch, verify, record, doctor, embed, similar, plot, finetune, predict, tokenize, inspect, convert):
+    for command in (
+        fetch,
+        verify,
+        record,
+        doctor,
+        embed,
+        similar,
+        fill_mask,
+        plot,
+        pretrain,
+        finetune,
+        predict,
+        tokenize,
+        inspect,
+        convert,
+    ):
         command.add_parser(subparsers)
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")

@@ -2,11 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
-from minibert.printable import printable
+from minibert.cli.console import console
+from minibert.printable import counted, printable
+from minibert.training.loop import Trained
 
 LINES = 10
 """So many lines tell of a whole training where there is no terminal."""
@@ -36,6 +39,39 @@ def training_bar(quiet: bool, total_steps: int, batch_size: int) -> Iterator[Rep
             yield report
     else:
         yield _lines(total_steps, batch_size)
+
+
+class LiveTraining:
+    """What is seen of a training from its plan on: the plan in words, then `training_bar`.
+
+    Args:
+        stack: closed when the training is done.
+        is_quiet: say nothing.
+        batch_size: rows a step.
+    """
+
+    def __init__(self, stack: ExitStack, is_quiet: bool, batch_size: int) -> None:
+        self.stack, self.is_quiet, self.batch_size = stack, is_quiet, batch_size
+        self.bar: Report | None = None
+        self.done = 0
+
+    def say(self, sentence: str) -> None:
+        """Tell what begins."""
+        if not self.is_quiet:
+            print(sentence, file=sys.stderr, flush=True)
+
+    def start(self, plan: str, total_steps: int, done: int) -> None:
+        """Tell what is going to be done, in so many steps, of which an interrupted run made some."""
+        going_on = f", going on after step {done:,}" if done else ""
+        self.say(f"{plan}; {counted(total_steps, 'step')}{going_on}")
+        self.done = done
+        self.bar = self.stack.enter_context(training_bar(self.is_quiet, total_steps, self.batch_size))
+
+    def report(self, record: dict[str, Any]) -> None:
+        """Show a record of metrics."""
+        # Those of an interrupted run were shown by it.
+        if self.bar is not None and record["step"] > self.done:
+            self.bar(record)
 
 
 class Speed:
@@ -115,3 +151,21 @@ def _told(record: dict[str, Any], steps_a_second: float | None, total_steps: int
         minutes, seconds = divmod(round((total_steps - record["step"]) / steps_a_second), 60)
         words += [f"{steps_a_second * batch_size:,.1f} examples/s", f"{minutes // 60}:{minutes % 60:02}:{seconds:02} left"]
     return ", ".join(words)
+
+
+def show_metrics(metrics: Mapping[str, float]) -> None:
+    """A table of them, if there are any."""
+    from rich.table import Table
+
+    if metrics:
+        table = Table("metric", "value")
+        for name, value in metrics.items():
+            table.add_row(name.replace("_", " "), f"{value:.4f}")
+        console().print(table)
+
+
+def what_was_written(folder: Path, trained: Trained, is_best: bool) -> str:
+    """The last line of a training: the folder, and after which step its parameters were reached."""
+    stopped = "" if trained.steps == trained.total_steps else f", stopped before {trained.total_steps:,}"
+    best = f"the best after step {trained.best_step:,}" if is_best else "the last parameters"
+    return f"wrote {folder} ({best} of {trained.steps:,}{stopped})"

@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from minibert.cli.fetch import DEFAULT_NAME
+from minibert.cli.learning_options import add_learning, add_machine, training_given
 from minibert.errors import InputError
 from minibert.training.data import GLUE, Columns
 from minibert.training.finetuning.options import BASELINES, FinetuneOptions
-from minibert.training.optimiser import SCHEDULES, OptimiserOptions
-from minibert.training.options import TrainingOptions
 from minibert.training.tasks import TASKS
 
 GLUE_TASKS = dict.fromkeys(GLUE, "pair") | {"cola": "classify", "sst-2": "classify", "sts-b": "regress"}
@@ -90,18 +89,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     learning = parser.add_argument_group("how it learns")
     learning.add_argument("--epochs", type=int, default=3, metavar="N", help="(default: %(default)s)")
-    learning.add_argument("--batch-size", type=int, default=32, metavar="N", help="rows a step (default: %(default)s)")
-    learning.add_argument("--accumulation", type=int, default=1, metavar="N", help="divide each batch to save memory")
-    learning.add_argument(
-        "--learning-rate",
-        type=float,
-        metavar="X",
-        help=f"the highest (default: {RATE_OF_BERT:g}; {RATE_OF_NEW_PARTS:g} for a baseline or a frozen encoder)",
-    )
-    learning.add_argument("--weight-decay", type=float, default=0.01, metavar="X", help="(default: %(default)s)")
-    learning.add_argument("--warm-up", type=float, default=0.1, metavar="SHARE", help="of all steps (default: %(default)s)")
-    learning.add_argument("--schedule", choices=SCHEDULES, default="linear", help="after it (default: %(default)s)")
-    learning.add_argument("--max-gradient-norm", type=float, default=1.0, metavar="X", help="0 for any (default: %(default)s)")
+    add_learning(learning, f"{RATE_OF_BERT:g}; {RATE_OF_NEW_PARTS:g} for a baseline or a frozen encoder")
     learning.add_argument("--dropout", type=float, metavar="P", help="(default: the checkpoint's)")
     learning.add_argument(
         "--layer-decay", type=float, default=1.0, metavar="X", help="each layer learns by this factor slower than the next"
@@ -110,27 +98,11 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         "--frozen-layers", type=int, default=0, metavar="N", help="the embeddings and so many layers do not learn"
     )
     learning.add_argument("--freeze-encoder", action="store_true", help="nothing learns but the head")
-    learning.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
-    learning.add_argument("--patience", type=int, metavar="N", help="stop after so many evaluations without a better one")
-    learning.add_argument("--evaluate-every", type=int, metavar="STEPS", help="(default: at the end of every epoch)")
-    learning.add_argument(
-        "--checkpoint-every", type=int, default=500, metavar="STEPS", help="and at every evaluation (default: %(default)s)"
-    )
-    learning.add_argument("--log-every", type=int, default=10, metavar="STEPS", help="a line of metrics (default: %(default)s)")
 
 
 def _add_machine(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("the machine")
-    machine.add_argument(
-        "--dtype", choices=("float32", "bfloat16"), default="float32", help="of the products (default: %(default)s)"
-    )
-    machine.add_argument("--rematerialise", action="store_true", help="compute again what the gradient needs, to save memory")
-    machine.add_argument(
-        "--devices",
-        default="data",
-        metavar="HOW",
-        help="data: a copy of the model on each; shard: a piece on each; 4x2: four copies of two pieces (default: %(default)s)",
-    )
+    add_machine(machine)
     machine.add_argument("--coordinator", metavar="HOST:PORT", help="of several machines: where the first one listens")
     machine.add_argument("--processes", type=int, metavar="N", help="of several machines: how many processes there are")
     machine.add_argument("--process", type=int, metavar="I", help="of several machines: which one this is, from 0")
@@ -148,21 +120,13 @@ def options_given(arguments: argparse.Namespace) -> FinetuneOptions:
             if name not in tasks:
                 raise InputError(f"--{setting.replace('_', '-')} was given, which the task {name} does not have; leave it out")
             settings[setting] = value
-    rate = arguments.learning_rate
-    if rate is None:
-        rate = RATE_OF_NEW_PARTS if arguments.baseline or arguments.freeze_encoder else RATE_OF_BERT
-    of_optimiser = OptimiserOptions(
-        learning_rate=rate,
-        weight_decay=arguments.weight_decay,
-        warm_up=arguments.warm_up,
-        schedule=arguments.schedule,
-        max_gradient_norm=arguments.max_gradient_norm or None,
+    training = training_given(
+        arguments,
+        RATE_OF_NEW_PARTS if arguments.baseline or arguments.freeze_encoder else RATE_OF_BERT,
         layer_decay=arguments.layer_decay,
         frozen_layers=arguments.frozen_layers,
         freeze_encoder=arguments.freeze_encoder,
     )
-    same_names = ("epochs", "batch_size", "accumulation", "seed", "patience", "evaluate_every", "checkpoint_every", "log_every")
-    training: dict[str, Any] = {each: getattr(arguments, each) for each in (*same_names, "devices", "rematerialise")}
     return FinetuneOptions(
         task=name,
         model=arguments.model,
@@ -177,7 +141,7 @@ def options_given(arguments: argparse.Namespace) -> FinetuneOptions:
         vectors=arguments.vectors,
         trains_vectors=arguments.train_vectors,
         lstm_size=arguments.lstm_size,
-        training=TrainingOptions(**training, optimiser=of_optimiser),
+        training=training,
     )
 
 

@@ -23,7 +23,7 @@ from minibert.training.optimiser import learning_rate
 from minibert.training.options import TrainingOptions
 from minibert.training.order import Order
 from minibert.training.parallel import Placement, bytes_per_device, share_of
-from minibert.training.rows import Rows, batch_of
+from minibert.training.rows import BatchSource, batch_of
 from minibert.training.step import Measured, Objective, TrainingState, first_state, training_step
 
 Record = dict[str, Any]
@@ -60,10 +60,11 @@ class Trained:
 
 def fit(
     model: Any,
-    rows: Rows,
+    rows: BatchSource,
     objective: Objective,
     options: TrainingOptions,
     *,
+    total_steps: int | None = None,
     evaluate: Callable[[Any, Placement], Mapping[str, float]] | None = None,
     best_by: str = "",
     folder: Path | None = None,
@@ -77,6 +78,7 @@ def fit(
         rows: what is learned.
         objective: what is minimised.
         options: how long, in which portions, on which devices.
+        total_steps: so many are made instead of the options' epochs.
         evaluate: the metrics of a model; called at the end of every epoch, or as `options` say.
         best_by: by which of them the best parameters are chosen: more is better.
         folder: where checkpoints are kept; a run that finds some there goes on from them. None for no checkpoints.
@@ -90,16 +92,17 @@ def fit(
     """
     if not len(rows):
         raise InputError("there is nothing to train on; expected a row at least")
-    return _Run(model, rows, objective, options, evaluate, best_by, folder, report, pad_token_id).run()
+    return _Run(model, rows, objective, options, total_steps, evaluate, best_by, folder, report, pad_token_id).run()
 
 
 class _Run:
     def __init__(
         self,
         model: Any,
-        rows: Rows,
+        rows: BatchSource,
         objective: Objective,
         options: TrainingOptions,
+        total_steps: int | None,
         evaluate: Callable[[Any, Placement], Mapping[str, float]] | None,
         best_by: str,
         folder: Path | None,
@@ -112,7 +115,7 @@ class _Run:
         self.placement = Placement(options.devices)
         self.placement.check_batch_size(options.batch_size, options.accumulation)
         self.order = Order(len(rows), options.batch_size, options.seed)
-        self.total_steps = options.epochs * self.order.steps_per_epoch
+        self.total_steps = options.epochs * self.order.steps_per_epoch if total_steps is None else total_steps
         self.evaluate_every = options.evaluate_every or self.order.steps_per_epoch
         self.checkpoints = TrainingCheckpoints(folder / "states") if folder is not None else None
         # One more than of states: the state before the newest may name the best before the last two.
@@ -203,6 +206,11 @@ class _Run:
         failed_at = int(state.failed_at)
         if failed_at >= 0:
             self._fail(state, failed_at)
+
+        def short(value: Any) -> float:
+            # As float32 is written: 5e-05 and not 4.999999873689376e-05.
+            return float(str(np.float32(value)))
+
         losses = [float(measured.loss) for _, measured in self.unwritten]
         last, measured = self.unwritten[-1]
         self.unwritten = []
@@ -210,9 +218,9 @@ class _Run:
             {
                 "step": last + 1,
                 "epoch": (last + 1) / self.order.steps_per_epoch,
-                "loss": float(np.mean(losses)),
-                "learning_rate": float(self.rates(last)),
-                "gradient_norm": float(measured.gradient_norm),
+                "loss": short(np.mean(losses)),
+                "learning_rate": short(self.rates(last)),
+                "gradient_norm": short(measured.gradient_norm),
             }
         )
 
