@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test long check reference benchmark clean
+.PHONY: demo test long check reference notebooks notebooks-open benchmark clean
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "minibert needs Python 3.11 or newer; run: make PYTHON=python3.11 <target>")'
@@ -29,8 +29,8 @@ demo: $(VENV)/installed
 
 # One thread for the products of NumPy and torch: several processes share the cores, and threads that wait for each other take
 # longer.
-test long reference: export OPENBLAS_NUM_THREADS = 1
-test long reference: export OMP_NUM_THREADS = 1
+test long reference notebooks: export OPENBLAS_NUM_THREADS = 1
+test long reference notebooks: export OMP_NUM_THREADS = 1
 
 # Without a network the tests that need the default checkpoint are skipped, and say so.
 test: $(VENV)/installed-test
@@ -51,6 +51,16 @@ check: $(VENV)/installed-dev
 reference: $(VENV)/installed-reference
 	$(BIN)/minibert fetch minilm-l6
 	$(BIN)/python -m pytest -m reference --numprocesses auto --dist worksteal
+
+# Every notebook from the first cell to the last, as a test.
+notebooks: $(VENV)/installed-notebooks
+	$(BIN)/minibert fetch minilm-l6
+	$(BIN)/python -m pytest -o addopts= --nbmake --nbmake-timeout=300 --numprocesses auto --dist worksteal notebooks
+
+notebooks-open: $(VENV)/installed-notebooks
+	$(BIN)/python -m pip install --quiet jupyterlab
+	$(BIN)/minibert fetch minilm-l6
+	$(BIN)/jupyter lab notebooks
 
 benchmark: $(VENV)/installed-reference
 	$(BIN)/minibert fetch minilm-l6

@@ -7,8 +7,13 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+import hypothesis
 import jaxtyping
 import pytest
+
+# How long an example takes says nothing about minibert: machines are busy.
+hypothesis.settings.register_profile("minibert", deadline=None)
+hypothesis.settings.load_profile("minibert")
 
 GOLDENS = Path(__file__).parent / "goldens"
 TINY_NAMES = ("gelu", "gelu_new", "relu", "silu")

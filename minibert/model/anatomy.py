@@ -6,6 +6,9 @@ from flax import nnx
 
 from minibert.model.bert import Bert
 
+MADE_WITH = "made_with"
+"""The attribute of a part that was swapped on purpose, which says as JSON with which options it was made."""
+
 
 def foreign_parts(model: Bert) -> dict[str, Any]:
     """The parts, by their paths ("encoder.layers.0.attention"), of other classes than a BERT of the same sizes has there."""

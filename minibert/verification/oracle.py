@@ -15,7 +15,7 @@ from minibert.checkpoints.blueprint import parameters_of
 from minibert.checkpoints.parameters import read_parameters
 from minibert.errors import InputError
 from minibert.model import Bert
-from minibert.model.anatomy import foreign_parts
+from minibert.model.anatomy import MADE_WITH, foreign_parts
 from minibert.model.inputs import check_inputs
 from minibert.numpy_bert import NumpyBert
 from minibert.verification.measures import real_positions
@@ -41,16 +41,18 @@ FLOAT64_BUDGET = 1e-12
 def oracle_of(model: Model) -> NumpyBert:
     """The float64 NumPy BERT with a model's parameters, or with those of a checkpoint by its name or folder.
 
-    Raises as `minibert.load` does, and InputError for a model with parts that are not BERT's.
+    Raises as `minibert.load` does, and InputError for a model whose parts `minibert.lab` swapped.
     """
     if isinstance(model, NumpyBert):
         return model
     if isinstance(model, Bert):
         for path, part in foreign_parts(model).items():
-            raise InputError(
-                f"{path} is of the class {type(part).__name__}, whose sums the NumPy BERT does not do; give "
-                "minibert.lab.numpy_twin(model) instead"
-            )
+            # A fault is planted in the same way; of a model with one the truth is that of its parameters.
+            if hasattr(part, MADE_WITH):
+                raise InputError(
+                    f"{path} is of the class {type(part).__name__}, whose sums the NumPy BERT does not do; give "
+                    "minibert.lab.numpy_twin(model) instead"
+                )
         return NumpyBert(
             model.config, {path: np.asarray(variable.get_value()) for path, variable in parameters_of(model).items()}
         )

@@ -28,9 +28,9 @@ from minibert.lab.surgery.gated import GatedFeedForward
 from minibert.lab.surgery.local import LocalAttention
 from minibert.lab.surgery.pruning import PrunedAttention
 from minibert.lab.surgery.rotary import EmbeddingsWithoutPositions, RotaryAttention
-from minibert.lab.surgery.swapping import MADE_WITH, Part, name_of_part, parts_of, path_of_part, put
+from minibert.lab.surgery.swapping import Part, name_of_part, parts_of, path_of_part, put
 from minibert.model import Bert, BertWithHeads
-from minibert.model.anatomy import foreign_parts
+from minibert.model.anatomy import MADE_WITH, foreign_parts
 from minibert.model.heads import HEADS, new_head
 from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object
 from minibert.tokenizer import Tokenizer

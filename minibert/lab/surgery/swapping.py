@@ -10,13 +10,11 @@ from flax import nnx
 from minibert.errors import InputError, shown
 from minibert.lab.names import fits, in_short
 from minibert.model import Bert, BertWithHeads
-from minibert.model.anatomy import foreign_parts
+from minibert.model.anatomy import MADE_WITH, foreign_parts
 
 AnyModel = TypeVar("AnyModel", Bert, BertWithHeads)
 Part = Callable[..., nnx.Module]
 """`Part(old, rngs=…, **options)`: made from the module that it replaces, and called as that one is."""
-MADE_WITH = "made_with"
-"""The attribute of a swapped part that says, as JSON, with which options it was made: what loading it takes."""
 
 
 def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options: Any) -> AnyModel:

@@ -31,6 +31,7 @@ def test_without_its_last_layers_a_model_gives_what_it_had_there(tmp_path: Path)
     np.testing.assert_array_equal(states(again)[-1], states(model)[2])
 
 
+@pytest.mark.long
 def test_a_repeated_layer_works_twice_and_learns_by_itself():
     model = lab.with_layers(with_head(), [0, 0, 2])
     first, second, _ = model.bert.encoder.layers
@@ -125,6 +126,7 @@ def test_sizes_that_make_no_sense_are_refused():
         lab.resized(model, vocab_size=0)
 
 
+@pytest.mark.long
 def test_a_changed_model_learns_in_its_new_size():
     _, losses = trained(lab.with_layers(lab.resized(with_head(), vocab_size=64, max_position_embeddings=20), [2, 1]))
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])

@@ -34,12 +34,19 @@ def test_the_kept_heads_look_where_they_looked():
     np.testing.assert_array_equal(kept.values, whole.at(heads=[0, 2]).values)
 
 
+@pytest.mark.long
 def test_a_pruned_model_learns_and_is_saved(tmp_path: Path):
     learned, losses = trained(lab.pruned(with_head(), HEADS))
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
     lab.save(learned, tokenizer_in(tmp_path), tmp_path / "saved")
     again = lab.load(tmp_path / "saved")
     np.testing.assert_array_equal(again(**BATCH).logits, learned(**BATCH).logits)
+
+
+def test_a_pruned_model_is_saved_and_loaded(tmp_path: Path):
+    without = lab.pruned(small_model(), HEADS)
+    lab.save(without, tokenizer_in(tmp_path), tmp_path / "saved")
+    np.testing.assert_array_equal(lab.load(tmp_path / "saved")(**BATCH).last_hidden_state, without(**BATCH).last_hidden_state)
 
 
 def test_the_laboratory_works_on_what_is_left():
