@@ -8,7 +8,7 @@ from jax import Array
 
 from minibert.training.checkpoints import host_copy
 from minibert.training.parallel import Placement, share_of
-from minibert.training.rows import Rows, batch_of
+from minibert.training.rows import Rows, batch_of, widest_for
 
 
 def logits_of(
@@ -24,7 +24,7 @@ def logits_of(
     found: list[np.ndarray] = [np.empty(0, np.float32)] * len(rows)
     for start in range(0, len(order), size):
         numbers = order[start : start + size].tolist()
-        batch = batch_of(rows, numbers, size, pad_token_id=pad_token_id, share=share_of(size))
+        batch = batch_of(rows, numbers, size, pad_token_id=pad_token_id, widest=widest_for(model), share=share_of(size))
         del batch["labels"]
         logits = host_copy(_logits(model, placement.place_batch(batch, size)))
         for place, number in enumerate(numbers):

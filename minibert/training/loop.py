@@ -23,7 +23,7 @@ from minibert.training.optimiser import learning_rate
 from minibert.training.options import TrainingOptions
 from minibert.training.order import Order
 from minibert.training.parallel import Placement, bytes_per_device, share_of
-from minibert.training.rows import BatchSource, batch_of
+from minibert.training.rows import BatchSource, batch_of, widest_for
 from minibert.training.step import Measured, Objective, TrainingState, first_state, training_step
 
 Record = dict[str, Any]
@@ -111,6 +111,7 @@ class _Run:
     ) -> None:
         self.model, self.rows, self.objective, self.options = model, rows, objective, options
         self.evaluate, self.best_by, self.pad_token_id = evaluate, best_by, pad_token_id
+        self.widest = widest_for(model)
         self.report = report if report is not None else lambda record: None
         self.placement = Placement(options.devices)
         self.placement.check_batch_size(options.batch_size, options.accumulation)
@@ -148,7 +149,9 @@ class _Run:
         step = int(state.step)
         size = options.batch_size
         while step < self.total_steps and not self._is_patience_over():
-            batch = batch_of(self.rows, self.order.batch(step), size, pad_token_id=self.pad_token_id, share=share_of(size))
+            batch = batch_of(
+                self.rows, self.order.batch(step), size, pad_token_id=self.pad_token_id, widest=self.widest, share=share_of(size)
+            )
             state, measured = step_function(state, self.placement.place_batch(batch, size))
             self.unwritten.append((step, measured))
             step += 1
@@ -227,7 +230,7 @@ class _Run:
     def _fail(self, state: TrainingState, step: int) -> None:
         numbers = self.order.batch(step)
         model = jax.tree.map(jnp.asarray, host_copy(state.model))
-        batch = batch_of(self.rows, numbers, self.options.batch_size, pad_token_id=self.pad_token_id)
+        batch = batch_of(self.rows, numbers, self.options.batch_size, pad_token_id=self.pad_token_id, widest=self.widest)
         what = first_bad_tensor(
             model, self.objective, batch, seed=self.options.seed, step=step, accumulation=self.options.accumulation
         )

@@ -20,7 +20,15 @@ class BatchSource(Protocol):
         """How many rows there are."""
         ...
 
-    def batch(self, numbers: Sequence[int], size: int, *, pad_token_id: int = 0, share: slice = slice(None)) -> dict[str, Any]:
+    def batch(
+        self,
+        numbers: Sequence[int],
+        size: int,
+        *,
+        pad_token_id: int = 0,
+        widest: int | None = None,
+        share: slice = slice(None),
+    ) -> dict[str, Any]:
         """As `batch_of`; `labels` is an array, or one for each head by its name."""
         ...
 
@@ -43,11 +51,17 @@ class Rows:
         return len(self.input_ids)
 
     def batch(
-        self, numbers: Sequence[int], size: int, *, pad_token_id: int = 0, share: slice = slice(None)
+        self,
+        numbers: Sequence[int],
+        size: int,
+        *,
+        pad_token_id: int = 0,
+        widest: int | None = None,
+        share: slice = slice(None),
     ) -> dict[str, np.ndarray]:
         """As `batch_of`."""
         ids, types = ([column[number] for number in numbers] for column in (self.input_ids, self.token_type_ids))
-        batch = padded(ids, types, size, pad_token_id=pad_token_id, share=share)
+        batch = padded(ids, types, size, pad_token_id=pad_token_id, widest=widest, share=share)
         rows, width = batch["input_ids"].shape
         first = self.labels[numbers[0]]
         absent = np.nan if np.issubdtype(first.dtype, np.floating) else IGNORED
@@ -67,14 +81,26 @@ def width_of(rows: Rows, numbers: Sequence[int]) -> int:
 
 
 def batch_of(
-    rows: BatchSource, numbers: Sequence[int], size: int, *, pad_token_id: int = 0, share: slice = slice(None)
+    rows: BatchSource,
+    numbers: Sequence[int],
+    size: int,
+    *,
+    pad_token_id: int = 0,
+    widest: int | None = None,
+    share: slice = slice(None),
 ) -> dict[str, Any]:
     """The rows of these numbers as one batch of `size` rows: `input_ids`, `attention_mask`, `token_type_ids`, `labels`.
 
     Rows that are missing at the end are padding without a label, which no loss counts: every batch of a width is the same
-    program. Of the batch only the rows of `share` are made, as on one of several machines.
+    program. No batch is padded to more than `widest` tokens, as many as a model takes. Of the batch only the rows of `share` are
+    made, as on one of several machines.
     """
-    return rows.batch(numbers, size, pad_token_id=pad_token_id, share=share)
+    return rows.batch(numbers, size, pad_token_id=pad_token_id, widest=widest, share=share)
+
+
+def widest_for(model: Any) -> int | None:
+    """How many tokens a row may have for a model; None where that has no end."""
+    return getattr(getattr(model, "config", None), "max_position_embeddings", None)
 
 
 def padded(
@@ -83,10 +109,11 @@ def padded(
     size: int,
     *,
     pad_token_id: int = 0,
+    widest: int | None = None,
     share: slice = slice(None),
 ) -> dict[str, np.ndarray]:
     """What `batch_of` gives of rows of these ids and types, but for the labels."""
-    width = _width(input_ids)
+    width = _width(input_ids, widest)
     own = list(range(size))[share]
     batch = {name: np.zeros((len(own), width), np.int32) for name in ("input_ids", "attention_mask", "token_type_ids")}
     batch["input_ids"][:] = pad_token_id
@@ -102,6 +129,7 @@ def padded(
     return batch
 
 
-def _width(input_ids: Sequence[np.ndarray]) -> int:
+def _width(input_ids: Sequence[np.ndarray], widest: int | None = None) -> int:
     longest = max(map(len, input_ids))
-    return next((width for width in WIDTHS if width >= longest), longest)
+    width = next((width for width in WIDTHS if width >= longest), longest)
+    return width if widest is None else max(longest, min(width, widest))

@@ -119,3 +119,13 @@ def test_the_padding_that_a_tokenizer_has_is_used_and_dropout_is_off(model: Any)
 
 def test_no_rows_have_no_logits(model: Any):
     assert logits_of(model, Rows([], [], [])) == []
+
+
+def test_no_batch_is_wider_than_a_model_takes_and_none_loses_a_token():
+    rows = small_rows(4)
+    longest = max(map(len, rows.input_ids))
+    widths = [batch_of(rows, range(4), 4, widest=widest)["input_ids"].shape[1] for widest in (None, longest, 100, 1)]
+    assert widths == [width_of(rows, range(4)), longest, width_of(rows, range(4)), longest]
+    assert longest < width_of(rows, range(4))
+    positions = small_model(**WITHOUT_DROPOUT, max_position_embeddings=longest)
+    assert len(logits_of(positions, rows, batch_size=4)) == 4

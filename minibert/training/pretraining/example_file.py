@@ -79,11 +79,20 @@ class ExampleRows:
         ids, masked = numbers[HEADER : HEADER + tokens], numbers[HEADER + tokens :]
         return Example(ids, first_length, next_sentence, *np.split(masked, 2))
 
-    def batch(self, numbers: Sequence[int], size: int, *, pad_token_id: int = 0, share: slice = slice(None)) -> dict[str, Any]:
+    def batch(
+        self,
+        numbers: Sequence[int],
+        size: int,
+        *,
+        pad_token_id: int = 0,
+        widest: int | None = None,
+        share: slice = slice(None),
+    ) -> dict[str, Any]:
         """As `batch_of`; `labels` has `masked_lm` [rows, tokens] and, of rows of two segments, `next_sentence` [rows]."""
         examples = [self[number] for number in numbers]
         types = [(np.arange(len(each.input_ids)) >= each.first_length).astype(np.int32) for each in examples]
-        batch: dict[str, Any] = padded([each.input_ids for each in examples], types, size, pad_token_id=pad_token_id, share=share)
+        ids = [each.input_ids for each in examples]
+        batch: dict[str, Any] = padded(ids, types, size, pad_token_id=pad_token_id, widest=widest, share=share)
         masked = np.full(batch["input_ids"].shape, IGNORED, np.int32)
         following = np.full(len(masked), IGNORED, np.int32)
         for place, example in enumerate(examples[share]):

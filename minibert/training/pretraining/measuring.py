@@ -13,7 +13,7 @@ from jaxtyping import Float
 from minibert.training.losses import IGNORED, LOSSES
 from minibert.training.parallel import Placement, share_of
 from minibert.training.pretraining.masked_places import scores_of_masked
-from minibert.training.rows import BatchSource, batch_of
+from minibert.training.rows import BatchSource, batch_of, widest_for
 
 BEST_BY = "masked_lm_probability"
 
@@ -35,7 +35,7 @@ def measure(
     total: Any = 0.0
     for start in range(0, len(rows), size):
         numbers = range(start, min(start + size, len(rows)))
-        batch = batch_of(rows, numbers, size, pad_token_id=pad_token_id, share=share_of(size))
+        batch = batch_of(rows, numbers, size, pad_token_id=pad_token_id, widest=widest_for(model), share=share_of(size))
         total = total + np.asarray(_sums(model, placement.place_batch(batch, size), most), np.float64)
     loss, right, count, right_pairs, pairs = total.tolist()
     loss, accuracy = loss / max(count, 1.0), right / max(count, 1.0)
