@@ -18,6 +18,7 @@ from minibert.errors import InputError, shown
 from minibert.lab.named_array import NamedArray, axes_of
 from minibert.lab.names import fits, names_like
 
+MOST = (1 << 31) - 1
 Places = int | Sequence[Any]
 
 
@@ -112,15 +113,23 @@ def mean_ablate(names: str, **at: Places) -> Edit:
 
 
 def _plain(value: Any) -> Any:
-    return value.values if isinstance(value, NamedArray) else value if hasattr(value, "shape") else np.asarray(value, np.float32)
+    if isinstance(value, NamedArray):
+        return value.values
+    try:
+        found = value if hasattr(value, "shape") else np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        found = None
+    if value is None or found is None or not jnp.issubdtype(found.dtype, jnp.number) or jnp.iscomplexobj(found):
+        raise InputError(f"the value of an edit is {shown(value)}; expected a number or an array of them")
+    return found
 
 
 def _places(at: Mapping[str, Places]) -> dict[str, np.ndarray]:
     found = {}
     for axis, places in at.items():
         array = np.asarray(places)
-        if array.dtype.kind not in "iu" or array.ndim > 1 or array.size == 0:
-            raise InputError(f"{axis} is {shown(places)}; expected a whole number or a list of them")
+        if array.dtype.kind not in "iu" or array.ndim > 1 or array.size == 0 or array.min() < 0 or array.max() > MOST:
+            raise InputError(f"{axis} is {shown(places)}; expected a whole number from 0 up, or a list of them")
         found[axis] = array.astype(np.int32)
     return found
 

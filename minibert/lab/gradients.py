@@ -110,7 +110,8 @@ def integrated_gradients(
     if error > tolerance * size:
         warnings.warn(
             f"with {pieces * steps} steps the attributions add up to the difference within {error / size:.1e} of the "
-            f"metric's size, not {tolerance:g}; give more: most_steps={4 * pieces * steps}",
+            f"metric's size, not {tolerance:g}; give more, most_steps={4 * pieces * steps}, or another baseline: from zeros the "
+            "line may begin where LayerNorm divides by next to nothing",
             stacklevel=2,
         )
     return Attribution(NamedArray(values, axes_of(name, values.ndim)), NamedArray(difference, ("batch",)))

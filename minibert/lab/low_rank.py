@@ -58,10 +58,21 @@ def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str 
         layers: a regular expression that the path of a dense layer matches: `encoder.layers.0.attention.query`.
         seed: of the random numbers.
 
-    Raises InputError for a rank below 1, and for a pattern that matches no dense layer.
+    Raises InputError for a rank or alpha that makes no sense, for layers that are adapted already, and for a pattern that matches
+    no dense layer.
     """
     if type(rank) is not int or rank < 1:
         raise InputError(f"rank is {shown(rank)}; expected a whole number from 1 up")
+    if type(alpha) not in (int, float) or not 0.0 < alpha < math.inf:
+        raise InputError(f"alpha is {shown(alpha)}; expected a number above 0")
+    try:
+        re.compile(layers)
+    except (re.error, TypeError) as problem:
+        raise InputError(f"layers is {shown(layers)}, which is no regular expression: {problem}") from None
+    if any(isinstance(each, LowRankDense) and re.search(layers, path) for _, _, each, path in _children(model)):
+        raise InputError(
+            f"layers that {shown(layers)} matches are adapted already; merge them first (lab.merged), or name others"
+        )
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
     rngs, count = nnx.Rngs(seed), 0
     for parent, name, dense, path in _children(copy):

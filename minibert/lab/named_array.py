@@ -71,8 +71,12 @@ class NamedArray:
             if axis not in axes:
                 raise InputError(f"there is no axis {shown(axis)}; expected one of {', '.join(axes)}")
             dimension = axes.index(axis)
+            if isinstance(place, np.integer):
+                place = int(place)
             try:
                 values = values[(slice(None),) * dimension + (place if isinstance(place, int | slice) else list(place),)]
+            except TypeError:
+                raise InputError(f"{axis} is {shown(place)}; expected a number, a list of them, or a slice") from None
             except IndexError:
                 length = self.shape[axis]
                 raise InputError(f"{axis} is {shown(place)}; expected places from 0 to {length - 1}") from None

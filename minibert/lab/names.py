@@ -14,10 +14,15 @@ def fits(name: str, pattern: str) -> bool:
 
 def names_like(patterns: str | Iterable[str], names: Mapping[str, Any]) -> tuple[str, ...]:
     """The names, in their order, that fit one of the patterns at least. Raises InputError for a pattern that fits none."""
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    patterns = list(patterns) if isinstance(patterns, Iterable) and not isinstance(patterns, str) else [patterns]
     for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise InputError(f"a name is {shown(pattern)}; expected a text, such as layers.*.output")
         if not any(fits(name, pattern) for name in names):
-            raise InputError(f"this model has no intermediate {shown(pattern)}; it has {in_short(names)}")
+            raise InputError(
+                f"this model has no intermediate {shown(pattern)}; it has {in_short(names)}; * stands for nothing "
+                "with a dot in it"
+            )
     return tuple(name for name in names if any(fits(name, pattern) for pattern in patterns))
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.lab.edits import Edit
 from minibert.lab.named_array import NamedArray, axes_of, by_axes
 from minibert.lab.names import names_like
@@ -28,21 +28,23 @@ class Run(NamedTuple):
     """In data-flow order, after edits."""
 
 
-def run(model: Model, batch: Mapping[str, Any], *, edits: Sequence[Edit] = (), capture: str | Iterable[str] = ()) -> Run:
+def run(model: Model, batch: Mapping[str, Any], *, edits: Edit | Sequence[Edit] = (), capture: str | Iterable[str] = ()) -> Run:
     """Run a model on a batch, with edits, and keep some of its intermediates.
 
     Args:
         model: as `minibert.load` gives it.
         batch: `input_ids`, `attention_mask`, `token_type_ids` [batch, tokens], as a tokenizer gives it.
-        edits: made in their order, each on what those before it left.
+        edits: made in their order, each on what those before it left; a single one may be given as it is.
         capture: names of intermediates, or patterns with *: "layers.*.attention.probabilities".
 
     Raises InputError for a batch that the model does not take, for edits that fit no intermediate, and for names there are not.
     """
     inputs = inputs_of(model, batch)
     shapes = shapes_of(model, inputs)
-    edits = tuple(edits)
+    edits = (edits,) if isinstance(edits, Edit) else tuple(edits)
     for edit in edits:
+        if not isinstance(edit, Edit):
+            raise InputError(f"an edit is {shown(edit)}; expected what lab.replace, zero, scale, add or mean_ablate gives")
         edit.check(shapes)
     names = names_like(capture, shapes)
     output, captured = _compiled(model, inputs, edits, names)
@@ -51,6 +53,12 @@ def run(model: Model, batch: Mapping[str, Any], *, edits: Sequence[Edit] = (), c
 
 def inputs_of(model: Model, batch: Mapping[str, Any]) -> ModelInputs:
     """The batch with its defaults filled in. Raises InputError as the model itself does, and for questions with choices."""
+    if not isinstance(model, Bert | BertWithHeads):
+        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
+    known = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+    if not isinstance(batch, Mapping) or not set(batch) <= set(known) or "input_ids" not in batch:
+        found = f"the names {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else f"the type {type(batch).__name__}"
+        raise InputError(f"the batch has {found}; expected a mapping of {', '.join(known)}, as a tokenizer gives it")
     if not isinstance(model, BertWithHeads):
         return check_inputs(model.config, **batch)
     if "multiple_choice" in model.heads:

@@ -116,8 +116,11 @@ def test_other_places_and_numbers_need_no_other_program():
             lambda: lab.zero("layers.0.output", tokens=[0, 6]),
             "tokens of the edit of layers.0.output is .*; .* 0 to 5",
         ),
-        (lambda: lab.zero("layers.0.output", tokens=[1.5]), r"tokens is \[1.5\]; expected a whole number or a list of them"),
-        (lambda: lab.zero("layers.0.output", tokens=[]), "tokens is .*; expected a whole number or a list of them"),
+        (
+            lambda: lab.zero("layers.0.output", tokens=[1.5]),
+            r"tokens is \[1.5\]; expected a whole number from 0 up, or a list of them",
+        ),
+        (lambda: lab.zero("layers.0.output", tokens=[]), "tokens is .*; expected a whole number from 0 up, or a list of them"),
         (lambda: lab.replace("pooler.output", np.zeros(5)), r"has shape \[5\]; expected a number or what spreads to \[3, 16\]"),
     ],
 )
@@ -137,3 +140,42 @@ def test_named_arrays_are_asked_by_the_names_of_their_axes():
             array.at(**wrong)
     with pytest.raises(InputError, match="no axis 'layers'"):
         array.mean("layers")
+
+
+def test_a_single_edit_is_taken_as_it_is():
+    model = small_model()
+    one, other = (
+        lab.run(model, BATCH, edits=edits).output for edits in (lab.zero("layers.0.output"), [lab.zero("layers.0.output")])
+    )
+    np.testing.assert_array_equal(one.last_hidden_state, other.last_hidden_state)
+
+
+def test_what_is_no_edit_no_batch_and_no_model_is_refused(without_shape_checks: None):
+    model = small_model()
+    for edit, message in (
+        (lambda: lab.replace("layers.0.output", None), "the value of an edit is None"),
+        (lambda: lab.replace("layers.0.output", "x"), "the value of an edit is 'x'"),
+        (lambda: lab.replace("layers.0.output", 1j), "the value of an edit is 1j"),
+        (lambda: lab.replace("layers.0.output", np.asarray(["a"])), "the value of an edit is array"),
+        (lambda: lab.zero("layers.0.output", tokens=2**40), "expected a whole number from 0 up"),
+        (lambda: lab.zero("layers.0.output", tokens=-1), "tokens is -1; expected a whole number from 0 up"),
+    ):
+        with pytest.raises(InputError, match=message):
+            edit()
+    for arguments, message in (
+        ((model, BATCH, ["layers.0.output"]), "an edit is 'layers.0.output'; expected what lab.replace"),
+        ((model, {**BATCH, "labels": 1}, []), "the batch has the names input_ids, attention_mask, labels"),
+        ((model, "hello", []), "the batch has the type str"),
+        (("minilm-l6", BATCH, []), "the model is 'minilm-l6'; expected one that minibert.load gave"),
+    ):
+        with pytest.raises(InputError, match=message):
+            lab.run(arguments[0], arguments[1], edits=arguments[2])
+    with pytest.raises(InputError, match="a name is 3; expected a text"):
+        lab.run(model, BATCH, capture=3)
+
+
+def test_places_of_an_array_may_be_numbers_of_numpy(without_shape_checks: None):
+    array = lab.run(small_model(), BATCH, capture="layers.0.attention.probabilities").captured["layers.0.attention.probabilities"]
+    np.testing.assert_array_equal(array.at(heads=np.int64(1)).values, array.at(heads=1).values)
+    with pytest.raises(InputError, match="heads is 1.0; expected a number, a list of them, or a slice"):
+        array.at(heads=1.0)

@@ -80,5 +80,11 @@ def test_merged_it_computes_the_same_and_is_saved_and_loaded(tmp_path: Path):
 def test_what_fits_nothing_is_refused():
     with pytest.raises(InputError, match="rank is 0; expected a whole number from 1 up"):
         adapted(small_model(), rank=0)
+    with pytest.raises(InputError, match="alpha is nan; expected a number above 0"):
+        adapted(small_model(), alpha=float("nan"))
+    with pytest.raises(InputError, match="is no regular expression"):
+        adapted(small_model(), layers="(")
+    with pytest.raises(InputError, match=r"are adapted already; merge them first \(lab.merged\)"):
+        adapted(adapted(small_model()))
     with pytest.raises(InputError, match="layers is 'querry', which no dense layer's path matches"):
         adapted(small_model(), layers="querry")

@@ -74,7 +74,7 @@ def test_integrated_gradients_add_up_to_the_difference(baseline: object):
 def test_a_line_on_which_few_steps_do_not_do_is_divided_until_they_do_or_it_is_told():
     model = small_model()
     with pytest.warns(
-        UserWarning, match="with 2 steps the attributions add up to the difference within .*; give more: most_steps=8"
+        UserWarning, match="with 2 steps the attributions add up to the difference within .*; give more, most_steps=8"
     ):
         rough = lab.integrated_gradients(model, BATCH, first_value, steps=2, most_steps=2)
     fine = lab.integrated_gradients(model, BATCH, first_value, steps=2, tolerance=1e-4)

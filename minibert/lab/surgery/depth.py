@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 from flax import nnx
 from jax import Array
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from minibert.errors import InputError, shown
 from minibert.lab.surgery.sizes import with_config
 from minibert.lab.surgery.swapping import AnyModel, put
-from minibert.model import BertWithHeads
+from minibert.model import Bert, BertWithHeads
 from minibert.model.dropout import split_key
 from minibert.model.encoder import Encoder
 from minibert.model.tap import Tap, identity, within
@@ -44,6 +45,12 @@ class SharedEncoder(Encoder):
         return outputs
 
 
+def steps_of(model: Bert) -> tuple[int, ...]:
+    """For each step the number of the stored layer that serves."""
+    encoder = model.encoder
+    return encoder.order if isinstance(encoder, SharedEncoder) else tuple(range(len(encoder.layers)))
+
+
 def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False) -> AnyModel:
     """A model of these layers of another, in this order.
 
@@ -61,7 +68,7 @@ def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False)
     depth = len(encoder.encoder.layers)
     if isinstance(encoder.encoder, SharedEncoder):
         raise InputError("the layers of this model are shared already; begin with the model as it was loaded")
-    numbers = list(layers)
+    numbers = np.asarray(layers).tolist() if isinstance(layers, list | tuple | range | np.ndarray) else []
     if not numbers or any(type(number) is not int or not 0 <= number < depth for number in numbers):
         raise InputError(f"layers is {shown(layers)}; expected some of the numbers from 0 to {depth - 1}")
     copy: AnyModel = with_config(model, num_hidden_layers=len(numbers))

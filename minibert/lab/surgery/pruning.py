@@ -13,8 +13,9 @@ from jaxtyping import Float
 from minibert.errors import InputError, shown
 from minibert.lab.edits import zero
 from minibert.lab.running import run
+from minibert.lab.surgery.depth import steps_of
 from minibert.lab.surgery.swapping import AnyModel, swapped
-from minibert.model import BertWithHeads
+from minibert.model import Bert, BertWithHeads
 from minibert.model.attention import Attention
 from minibert.model.numerics import Dense
 
@@ -73,15 +74,17 @@ def pruned(model: AnyModel, heads: Mapping[int, Sequence[int]]) -> AnyModel:
 
     Args:
         model: which stays as it was.
-        heads: by the number of the layer, the numbers of the heads to take out.
+        heads: by the number of the layer, the numbers of the heads to take out; of a model with shared layers these are counted
+            as they are stored, each once.
 
     Raises InputError for layers and heads that there are not, for all heads of a layer, and for a layer pruned before.
     """
     config = model.config
     if not isinstance(heads, Mapping) or not heads:
         raise InputError(f"heads is {shown(heads)}; expected a mapping from layers to lists of heads, {{0: [3, 7]}}")
-    for layer, numbers in heads.items():
-        _check_numbers(layer, numbers, config.num_hidden_layers, config.num_attention_heads)
+    depth = len(_encoder(model).encoder.layers)
+    for layer, numbers in _plain(heads).items():
+        _check_numbers(layer, numbers, depth, config.num_attention_heads)
         kept = [head for head in range(config.num_attention_heads) if head not in numbers]
         if not kept:
             raise InputError(
@@ -101,18 +104,38 @@ def pruning_report(
         heads: as given there.
         batch: on which both are run; as of `run`.
     """
-    encoders = [each.bert if isinstance(each, BertWithHeads) else each for each in (model, without)]
-    masks = [zero(f"layers.{layer}.attention.context", heads=list(numbers)) for layer, numbers in heads.items()]
+    encoders = [_encoder(each) for each in (model, without)]
+    order = steps_of(encoders[0])
+    masks = [
+        zero(f"layers.{step}.attention.context", heads=numbers)
+        for layer, numbers in _plain(heads).items()
+        for step, serving in enumerate(order)
+        if serving == layer
+    ]
     masked = run(encoders[0], batch, edits=masks).output.last_hidden_state
     difference = jnp.abs(masked - run(encoders[1], batch).output.last_hidden_state).max()
     counts = [sum(leaf.size for leaf in jax.tree.leaves(each)) for each in (model, without)]
     return PruningReport(counts[0], counts[1], float(difference))
 
 
+def _encoder(model: Any) -> Bert:
+    return model.bert if isinstance(model, BertWithHeads) else model
+
+
+def _plain(heads: Mapping[Any, Any]) -> dict[Any, Any]:
+    """With Python's numbers in place of NumPy's, such as argsort gives them."""
+    return {
+        layer.item() if isinstance(layer, np.integer) else layer: np.asarray(numbers).tolist()
+        if isinstance(numbers, list | tuple | np.ndarray)
+        else numbers
+        for layer, numbers in heads.items()
+    }
+
+
 def _check_numbers(layer: Any, numbers: Any, layers: int, heads: int) -> None:
     if type(layer) is not int or not 0 <= layer < layers:
         raise InputError(f"heads names the layer {shown(layer)}; expected numbers from 0 to {layers - 1}")
-    if isinstance(numbers, int | str) or not numbers or any(type(n) is not int or not 0 <= n < heads for n in numbers):
+    if not isinstance(numbers, list) or not numbers or any(type(n) is not int or not 0 <= n < heads for n in numbers):
         raise InputError(f"heads[{layer}] is {shown(numbers)}; expected a list of numbers from 0 to {heads - 1}")
 
 

@@ -46,7 +46,8 @@ def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options
         if lost:
             raise InputError(
                 f"{name_of_part(lost[0])} is of the class {type(foreign[lost[0]]).__name__} already, whose work could be lost; "
-                "write one part that does both, or begin with the model as it was loaded and swap the outer part first"
+                "write one part that does both, merge what is adapted (lab.merged), or begin with the model as it was loaded "
+                "and swap the outer part first"
             )
         put(parent, attribute, part, options, rngs)
     return copy

@@ -13,6 +13,7 @@ import jax
 from minibert.checkpoints.new_folder import check_new
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.writing import save
+from minibert.config import BertConfig
 from minibert.errors import CheckpointError, InputError
 from minibert.features.corpus.receipt import tokenizer_digest, versions, weights_digest
 from minibert.training.finetuning.models import tokenizer_of
@@ -24,7 +25,7 @@ from minibert.training.parallel import Placement, together
 from minibert.training.pretraining.documents import checked_paths, facts_of_files
 from minibert.training.pretraining.masked_places import with_masked_places, without_masked_places
 from minibert.training.pretraining.measuring import BEST_BY, measure
-from minibert.training.pretraining.models import new_model, objective_of
+from minibert.training.pretraining.models import new_model, objective_of, sizes
 from minibert.training.pretraining.options import PretrainOptions
 from minibert.training.pretraining.preparation import Prepared, Say, prepare, prepared
 from minibert.training.pretraining.results import Plan, Results, write_results
@@ -99,6 +100,9 @@ class _Job:
         if options.model is None and options.tokenizer is None:
             # Reading a large text is no time to learn that a library is missing.
             imported()
+        if options.model is None:
+            # Nor that its sizes do not go together.
+            BertConfig(**sizes(options))
         self.file_facts = facts_of_files(self.paths)
 
     def run(self, resume: bool, restart: bool, say: Say, planned: Callable[[Plan], None] | None) -> Pretrained:

@@ -30,7 +30,7 @@ def new_model(options: PretrainOptions, tokenizer: Tokenizer) -> BertWithHeads:
     if options.model is not None:
         model = load_with_head(options.model, name, seed=seed, **overrides)
     else:
-        rngs, config = nnx.Rngs(seed), BertConfig(**_sizes(options), vocab_size=len(tokenizer.vocabulary), **overrides)
+        rngs, config = nnx.Rngs(seed), BertConfig(**sizes(options), vocab_size=len(tokenizer.vocabulary), **overrides)
         config = config.replace(pad_token_id=tokenizer.pad_token_id)
         bert = Bert(config, rngs=rngs, add_pooling_layer=options.next_sentence)
         model = BertWithHeads(bert, {each: new_head(each, config, 2, 0.0, rngs=rngs) for each in HEADS[name]})
@@ -48,7 +48,8 @@ def objective_of(model: BertWithHeads, options: PretrainOptions) -> Objective:
     return Objective(losses | {HEAD: masked_lm_loss(model.config, options.most_masked)})
 
 
-def _sizes(options: PretrainOptions) -> dict[str, Any]:
+def sizes(options: PretrainOptions) -> dict[str, Any]:
+    """Those of a new model."""
     hidden = HIDDEN_SIZE if options.hidden_size is None else options.hidden_size
     return {
         "hidden_size": hidden,

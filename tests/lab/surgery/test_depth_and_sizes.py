@@ -64,6 +64,12 @@ def test_the_gradient_of_a_shared_layer_is_the_sum_over_its_steps():
     np.testing.assert_allclose(shared, both, atol=1e-4 * np.abs(both).max())
 
 
+def test_numbers_of_numpy_will_do(without_shape_checks: None):
+    assert lab.with_layers(small_model(), np.asarray([0, 2])).config.num_hidden_layers == 2
+    with pytest.raises(InputError, match="layers is 3; expected some of the numbers from 0 to 2"):
+        lab.with_layers(small_model(), 3)
+
+
 def test_layers_that_there_are_not_are_refused():
     model = small_model()
     for layers in ([], [3], [-1], [True]):

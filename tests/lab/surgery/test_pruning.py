@@ -49,6 +49,14 @@ def test_a_pruned_model_is_saved_and_loaded(tmp_path: Path):
     np.testing.assert_array_equal(lab.load(tmp_path / "saved")(**BATCH).last_hidden_state, without(**BATCH).last_hidden_state)
 
 
+def test_a_shared_layer_is_masked_at_each_of_its_steps(without_shape_checks: None):
+    model = lab.with_layers(small_model(), [0, 1, 1, 0], shared=True)
+    heads = {np.int64(0): np.asarray([1])}
+    assert lab.pruning_report(model, lab.pruned(model, heads), heads, BATCH).difference_to_masking < 1e-5
+    with pytest.raises(InputError, match="heads names the layer 2; expected numbers from 0 to 1"):
+        lab.pruned(model, {2: [0]})
+
+
 def test_the_laboratory_works_on_what_is_left():
     without = lab.pruned(small_model(), HEADS)
     context = lab.run(
