@@ -90,7 +90,9 @@ class SixRows:
     def __len__(self) -> int:
         return ROWS
 
-    def batch(self, numbers: Any, size: int, *, pad_token_id: int = 0, share: slice = slice(None)) -> dict[str, Any]:
+    def batch(
+        self, numbers: Any, size: int, *, pad_token_id: int = 0, widest: int | None = None, share: slice = slice(None)
+    ) -> dict[str, Any]:
         chosen = [*numbers, *[ROWS - 1] * (size - len(numbers))]
         return jax.tree.map(lambda array: array[chosen], batch_of_rows())
 
