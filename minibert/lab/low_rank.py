@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jax import Array
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
-from minibert.lab.surgery.swapping import put
+from minibert.lab.surgery.swapping import children_of, put
 from minibert.model.numerics import Dense, product
 from minibert.model.paths import path_of
 
@@ -69,13 +69,13 @@ def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str 
         re.compile(layers)
     except (re.error, TypeError) as problem:
         raise InputError(f"layers is {shown(layers)}, which is no regular expression: {problem}") from None
-    if any(isinstance(each, LowRankDense) and re.search(layers, path) for _, _, each, path in _children(model)):
+    if any(isinstance(each, LowRankDense) and re.search(layers, path) for _, _, each, path in children_of(model)):
         raise InputError(
             f"layers that {shown(layers)} matches are adapted already; merge them first (lab.merged), or name others"
         )
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
     rngs, count = nnx.Rngs(seed), 0
-    for parent, name, dense, path in _children(copy):
+    for parent, name, dense, path in children_of(copy):
         if isinstance(dense, Dense) and re.search(layers, path):
             put(parent, name, LowRankDense, {"rank": rank, "alpha": alpha}, rngs)
             count += 1
@@ -95,20 +95,9 @@ def freeze_all_else(model: nnx.Module) -> None:
 def merged(model: AnyModel) -> AnyModel:
     """The model with what was learned added to its kernels: as it was made, with nothing frozen, to be saved like any other."""
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
-    for parent, name, layer, _ in _children(copy):
+    for parent, name, layer, _ in children_of(copy):
         if isinstance(layer, LowRankDense):
             setattr(parent, name, layer.merged())
     if hasattr(copy, FROZEN):
         delattr(copy, FROZEN)
     return copy
-
-
-def _children(model: nnx.Module) -> list[tuple[Any, str, Any, str]]:
-    """Every module with what holds it, the name that it has there, and its path."""
-    found = []
-    for path, module in list(nnx.iter_graph(model)):
-        if isinstance(module, nnx.Module):
-            for name, child in list(vars(module).items()):
-                if isinstance(child, nnx.Module):
-                    found.append((module, name, child, ".".join([*map(str, path), name])))
-    return found

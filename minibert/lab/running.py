@@ -55,7 +55,7 @@ def inputs_of(model: Model, batch: Mapping[str, Any]) -> ModelInputs:
     """The batch with its defaults filled in. Raises InputError as the model itself does, and for questions with choices."""
     if not isinstance(model, Bert | BertWithHeads):
         raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
-    known = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+    known = ModelInputs._fields
     if not isinstance(batch, Mapping) or not set(batch) <= set(known) or "input_ids" not in batch:
         found = f"the names {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else f"the type {type(batch).__name__}"
         raise InputError(f"the batch has {found}; expected a mapping of {', '.join(known)}, as a tokenizer gives it")

@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
-from minibert.lab.running import Model, inputs_of, run, shapes_of
+from minibert.lab.running import Model, Run, inputs_of, run, shapes_of
+from minibert.lab.surgery.sizes import number_of_parameters
+from minibert.model.inputs import ModelInputs
 
 Score = Callable[[Model, int], float]
 """What a model is worth at a task, from the model and a seed: more is better."""
@@ -86,8 +88,8 @@ def before_after(
 
     Raises InputError for fewer than two texts, no round or seed, and as `run` does.
     """
-    inputs = {"before": inputs_of(before, batch), "after": inputs_of(after, batch)}
-    mask = np.asarray(inputs["before"].attention_mask)
+    inputs = [inputs_of(model, batch) for model in (before, after)]
+    mask = np.asarray(inputs[0].attention_mask)
     texts = len(mask)
     if texts < 2:
         raise InputError(f"the batch has {texts} text; expected two at least, for nearest neighbours")
@@ -95,26 +97,29 @@ def before_after(
         if type(number) is not int or number < 1:
             raise InputError(f"{name} is {shown(number)}; expected a whole number from 1 up" + " of them" * (name == "seeds"))
     neighbours = min(neighbours, texts - 1)
-    vectors = [_vectors(model, batch, mask) for model in (before, after)]
+    names = _comparable_attention(before, after, inputs)
+    runs = [run(model, batch, capture=names) for model in (before, after)]
+    moved = [_moved(runs[0].captured[name].values, runs[1].captured[name].values, mask) for name in names]
+    vectors = [_vectors(each, mask) for each in runs]
     same_width = vectors[0].shape == vectors[1].shape
     cosines = (vectors[0] * vectors[1]).sum(axis=1) if same_width else np.full(texts, np.nan)
     nearest = [_nearest(each, neighbours) for each in vectors]
     kept = np.asarray([len(set(one) & set(other)) / neighbours for one, other in zip(*nearest, strict=True)])
     return BeforeAfter(
         texts=texts,
-        parameters=(_count(before), _count(after)),
+        parameters=(number_of_parameters(before), number_of_parameters(after)),
         cosines=cosines,
         neighbours=neighbours,
         neighbours_kept=kept,
-        attention_moved=_attention_moved(before, after, batch, mask),
+        attention_moved=np.asarray(moved) if moved else None,
         seconds=_seconds(before, after, batch, rounds),
         scores=None if score is None else tuple(np.asarray([score(m, seed) for seed in seeds]) for m in (before, after)),  # type: ignore[arg-type]
     )
 
 
-def _vectors(model: Model, batch: Mapping[str, Any], mask: np.ndarray) -> Float[np.ndarray, "texts hidden"]:
+def _vectors(run: Run, mask: np.ndarray) -> Float[np.ndarray, "texts hidden"]:
     """The mean over a text's real tokens, of length one."""
-    hidden = np.asarray(run(model, batch).output.last_hidden_state, np.float64)
+    hidden = np.asarray(run.output.last_hidden_state, np.float64)
     means = (hidden * mask[:, :, None]).sum(axis=1) / np.maximum(mask.sum(axis=1, keepdims=True), 1)
     return means / np.linalg.norm(means, axis=1, keepdims=True)
 
@@ -125,26 +130,20 @@ def _nearest(vectors: np.ndarray, count: int) -> np.ndarray:
     return np.argsort(-similarities, axis=1, kind="stable")[:, :count]
 
 
-def _attention_moved(before: Model, after: Model, batch: Mapping[str, Any], mask: np.ndarray) -> np.ndarray | None:
-    names = []
-    shapes = [
-        {
-            name: shape
-            for name, shape in shapes_of(model, inputs_of(model, batch)).items()
-            if name.endswith("attention.probabilities")
-        }
-        for model in (before, after)
+def _comparable_attention(before: Model, after: Model, inputs: Sequence[ModelInputs]) -> list[str]:
+    """The names of all layers' probabilities; none where the two have not the same layers and heads."""
+    of_both = [
+        {name: shape for name, shape in shapes_of(model, each).items() if name.endswith("attention.probabilities")}
+        for model, each in zip((before, after), inputs, strict=True)
     ]
-    if shapes[0] != shapes[1]:
-        return None
-    names = list(shapes[0])
-    captured = [run(model, batch, capture=names).captured for model in (before, after)]
+    return list(of_both[0]) if of_both[0] == of_both[1] else []
+
+
+def _moved(before: np.ndarray, after: np.ndarray, mask: np.ndarray) -> float:
+    """The share of a layer's attention [batch, heads, tokens, attended] that went elsewhere, over heads and real tokens."""
+    distance = 0.5 * np.abs(before - after).sum(axis=-1)  # [batch, heads, tokens]
     real = mask[:, None, :]
-    moved = []
-    for name in names:
-        distance = 0.5 * np.abs(captured[0][name].values - captured[1][name].values).sum(axis=-1)  # [batch, heads, tokens]
-        moved.append((distance.mean(axis=1, keepdims=True) * real).sum() / real.sum())
-    return np.asarray(moved)
+    return float((distance.mean(axis=1, keepdims=True) * real).sum() / real.sum())
 
 
 def _seconds(before: Model, after: Model, batch: Mapping[str, Any], rounds: int) -> tuple[np.ndarray, np.ndarray]:
@@ -158,10 +157,6 @@ def _seconds(before: Model, after: Model, batch: Mapping[str, Any], rounds: int)
             if number >= 0:
                 taken[which].append(time.perf_counter() - start)
     return np.asarray(taken[0]), np.asarray(taken[1])
-
-
-def _count(model: Model) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(model))
 
 
 def _spread(values: np.ndarray, sign: str = "") -> str:

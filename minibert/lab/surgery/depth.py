@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from minibert.errors import InputError, shown
 from minibert.lab.surgery.sizes import with_config
-from minibert.lab.surgery.swapping import AnyModel, put
-from minibert.model import Bert, BertWithHeads
+from minibert.lab.surgery.swapping import AnyModel, encoder_of, put
+from minibert.model import Bert
 from minibert.model.dropout import split_key
 from minibert.model.encoder import Encoder
 from minibert.model.tap import Tap, identity, within
@@ -64,15 +64,15 @@ def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False)
 
     Raises InputError for no layer, one that there is not, and for a model whose layers are shared already.
     """
-    encoder = model.bert if isinstance(model, BertWithHeads) else model
-    depth = len(encoder.encoder.layers)
-    if isinstance(encoder.encoder, SharedEncoder):
+    encoder = encoder_of(model).encoder
+    depth = len(encoder.layers)
+    if isinstance(encoder, SharedEncoder):
         raise InputError("the layers of this model are shared already; begin with the model as it was loaded")
     numbers = np.asarray(layers).tolist() if isinstance(layers, list | tuple | range | np.ndarray) else []
     if not numbers or any(type(number) is not int or not 0 <= number < depth for number in numbers):
         raise InputError(f"layers is {shown(layers)}; expected some of the numbers from 0 to {depth - 1}")
     copy: AnyModel = with_config(model, num_hidden_layers=len(numbers))
-    inner = copy.bert if isinstance(copy, BertWithHeads) else copy
+    inner = encoder_of(copy)
     own = list(dict.fromkeys(numbers)) if shared else numbers
     # A layer that stands twice is made twice: the tree of a model holds nothing in two places.
     inner.encoder.layers = nnx.List([jax.tree.map(lambda leaf: leaf, inner.encoder.layers[number]) for number in own])

@@ -14,8 +14,8 @@ from minibert.errors import InputError, shown
 from minibert.lab.edits import zero
 from minibert.lab.running import run
 from minibert.lab.surgery.depth import steps_of
-from minibert.lab.surgery.swapping import AnyModel, swapped
-from minibert.model import Bert, BertWithHeads
+from minibert.lab.surgery.sizes import number_of_parameters
+from minibert.lab.surgery.swapping import AnyModel, encoder_of, swapped
 from minibert.model.attention import Attention
 from minibert.model.numerics import Dense
 
@@ -82,7 +82,7 @@ def pruned(model: AnyModel, heads: Mapping[int, Sequence[int]]) -> AnyModel:
     config = model.config
     if not isinstance(heads, Mapping) or not heads:
         raise InputError(f"heads is {shown(heads)}; expected a mapping from layers to lists of heads, {{0: [3, 7]}}")
-    depth = len(_encoder(model).encoder.layers)
+    depth = len(encoder_of(model).encoder.layers)
     for layer, numbers in _plain(heads).items():
         _check_numbers(layer, numbers, depth, config.num_attention_heads)
         kept = [head for head in range(config.num_attention_heads) if head not in numbers]
@@ -104,7 +104,7 @@ def pruning_report(
         heads: as given there.
         batch: on which both are run; as of `run`.
     """
-    encoders = [_encoder(each) for each in (model, without)]
+    encoders = [encoder_of(each) for each in (model, without)]
     order = steps_of(encoders[0])
     masks = [
         zero(f"layers.{step}.attention.context", heads=numbers)
@@ -114,12 +114,7 @@ def pruning_report(
     ]
     masked = run(encoders[0], batch, edits=masks).output.last_hidden_state
     difference = jnp.abs(masked - run(encoders[1], batch).output.last_hidden_state).max()
-    counts = [sum(leaf.size for leaf in jax.tree.leaves(each)) for each in (model, without)]
-    return PruningReport(counts[0], counts[1], float(difference))
-
-
-def _encoder(model: Any) -> Bert:
-    return model.bert if isinstance(model, BertWithHeads) else model
+    return PruningReport(number_of_parameters(model), number_of_parameters(without), float(difference))
 
 
 def _plain(heads: Mapping[Any, Any]) -> dict[Any, Any]:

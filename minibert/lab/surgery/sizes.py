@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 
 from minibert.errors import InputError, shown
-from minibert.lab.surgery.swapping import AnyModel
+from minibert.lab.surgery.swapping import AnyModel, encoder_of
 from minibert.model import BertWithHeads
 from minibert.model.heads import MaskedLanguageModel
 
@@ -46,7 +46,7 @@ def resized(
     if positions not in POSITIONS:
         raise InputError(f"positions is {shown(positions)}; expected one of {', '.join(POSITIONS)}")
     copy: AnyModel = with_config(model, **wanted)
-    encoder = copy.bert if isinstance(copy, BertWithHeads) else copy
+    encoder = encoder_of(copy)
     rngs = nnx.Rngs(seed)
     embeddings = encoder.embeddings
     if vocab_size is not None:
@@ -64,6 +64,11 @@ def resized(
         spread = encoder.config.initializer_range
         embeddings.position = nnx.Param(_with_positions(table, max_position_embeddings, positions, spread, rngs))
     return copy
+
+
+def number_of_parameters(model: nnx.Module) -> int:
+    """How many numbers a model has."""
+    return sum(leaf.size for leaf in jax.tree.leaves(model))
 
 
 def with_config(model: AnyModel, **fields: Any) -> AnyModel:

@@ -28,7 +28,7 @@ from minibert.lab.surgery.gated import GatedFeedForward
 from minibert.lab.surgery.local import LocalAttention
 from minibert.lab.surgery.pruning import PrunedAttention
 from minibert.lab.surgery.rotary import EmbeddingsWithoutPositions, RotaryAttention
-from minibert.lab.surgery.swapping import Part, name_of_part, parts_of, path_of_part, put
+from minibert.lab.surgery.swapping import Part, encoder_of, name_of_part, parts_of, path_of_part, put
 from minibert.model import Bert, BertWithHeads
 from minibert.model.anatomy import MADE_WITH, foreign_parts
 from minibert.model.heads import HEADS, new_head
@@ -66,8 +66,8 @@ def save(model: Bert | BertWithHeads, tokenizer: Tokenizer, folder: str | Path) 
     Returns the files. Raises InputError for a part that was put there by hand, and for a head of the user's own; CheckpointError
     as `minibert.save` does.
     """
-    encoder = model.bert if isinstance(model, BertWithHeads) else model
-    parts = {name: _described(name, part) for name, part in _swapped_parts(encoder).items()}
+    encoder = encoder_of(model)
+    parts = {name: _described(part) for name, part in _swapped_parts(encoder).items()}
     described = {
         "parts": parts,
         "pooler": encoder.pooler is not None,
@@ -113,7 +113,7 @@ def load(folder: str | Path, *, parts: Mapping[str, Part] | None = None, **overr
 
 
 def _swapped_parts(encoder: Bert) -> dict[str, Any]:
-    """The parts that remember how they were made, the outer ones first; InputError for others that are not BERT's own."""
+    """The parts that remember how they were made; InputError for others that are not BERT's own."""
     found = {name: getattr(parent, attribute) for name, parent, attribute in parts_of(encoder)}
     made = {name: part for name, part in found.items() if hasattr(part, MADE_WITH)}
     for path, part in foreign_parts(encoder).items():
@@ -123,10 +123,10 @@ def _swapped_parts(encoder: Bert) -> dict[str, Any]:
                 f"{name or 'the encoder'} is of the class {type(part).__name__}, put there by hand, and how it is made again "
                 "nobody knows; put it there with minibert.lab.swapped"
             )
-    return dict(sorted(made.items(), key=lambda item: path_of_part(item[0]).count(".")))
+    return made
 
 
-def _described(name: str, part: Any) -> dict[str, Any]:
+def _described(part: Any) -> dict[str, Any]:
     return {"class": type(part).__name__, "options": json.loads(getattr(part, MADE_WITH))}
 
 
@@ -150,6 +150,7 @@ def _plan(described: Mapping[str, Any], known: Mapping[str, Part], file: Path) -
     if not isinstance(parts, dict):
         raise CheckpointError(f"{file}: {KEY}.parts is {shown(parts)}; expected the names of parts")
     plan = []
+    # The outer ones first, which take over what they find where the inner ones will be.
     for name, entry in sorted(parts.items(), key=lambda item: path_of_part(item[0]).count(".")):
         kind, options = (entry.get("class"), entry.get("options")) if isinstance(entry, dict) else (None, None)
         if not isinstance(kind, str) or not isinstance(options, dict):

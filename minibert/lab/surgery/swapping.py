@@ -33,14 +33,14 @@ def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options
     Raises InputError for a pattern that no part fits, and for a part that was swapped before: the second would undo the first.
     """
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
-    encoder = copy.bert if isinstance(copy, BertWithHeads) else copy
-    names = [name for name, *_ in parts_of(encoder)]
-    chosen = [found for found in parts_of(encoder) if fits(found[0], where)]
+    encoder = encoder_of(copy)
+    parts = {name: (parent, attribute) for name, parent, attribute in parts_of(encoder)}
+    chosen = [name for name in parts if fits(name, where)]
     if not chosen:
-        raise InputError(f"where is {shown(where)}; this model has the parts {in_short(dict.fromkeys(names))}")
+        raise InputError(f"where is {shown(where)}; this model has the parts {in_short(parts)}")
     foreign = foreign_parts(encoder)
     rngs = nnx.Rngs(seed)
-    for name, parent, attribute in chosen:
+    for name in chosen:
         path = path_of_part(name)
         lost = [each for each in foreign if each == path or each.startswith(f"{path}.")]
         if lost:
@@ -49,8 +49,13 @@ def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options
                 "write one part that does both, merge what is adapted (lab.merged), or begin with the model as it was loaded "
                 "and swap the outer part first"
             )
-        put(parent, attribute, part, options, rngs)
+        put(*parts[name], part, options, rngs)
     return copy
+
+
+def encoder_of(model: Bert | BertWithHeads) -> Bert:
+    """The model itself, or the encoder under its heads."""
+    return model.bert if isinstance(model, BertWithHeads) else model
 
 
 def put(parent: Any, attribute: str, part: Part, options: dict[str, Any], rngs: nnx.Rngs) -> None:
@@ -67,11 +72,20 @@ def put(parent: Any, attribute: str, part: Part, options: dict[str, Any], rngs: 
 
 def parts_of(encoder: Bert) -> Iterator[tuple[str, Any, str]]:
     """Every part: its name as its intermediates' names begin, the module that holds it, and what it is called there."""
-    for path, module in list(nnx.iter_graph(encoder)):
-        if isinstance(module, nnx.Module) and not isinstance(module, nnx.List):
+    for parent, attribute, child, path in children_of(encoder):
+        if not isinstance(parent, nnx.List) and not isinstance(child, nnx.List):
+            yield name_of_part(path), parent, attribute
+
+
+def children_of(model: nnx.Module) -> list[tuple[Any, str, Any, str]]:
+    """Every module with what holds it before it: the holder, its name there, itself, and its path."""
+    found = []
+    for path, module in list(nnx.iter_graph(model)):
+        if isinstance(module, nnx.Module):
             for attribute, child in list(vars(module).items()):
-                if isinstance(child, nnx.Module) and not isinstance(child, nnx.List):
-                    yield name_of_part(".".join([*map(str, path), attribute])), module, attribute
+                if isinstance(child, nnx.Module):
+                    found.append((module, attribute, child, ".".join([*map(str, path), attribute])))
+    return found
 
 
 def name_of_part(path: str) -> str:

@@ -9,8 +9,8 @@ from jaxtyping import Float, Integer
 from minibert.checkpoints.blueprint import parameters_of
 from minibert.config import BertConfig
 from minibert.errors import InputError
-from minibert.lab.surgery.depth import SharedEncoder
-from minibert.lab.surgery.swapping import name_of_part
+from minibert.lab.surgery.depth import SharedEncoder, steps_of
+from minibert.lab.surgery.swapping import encoder_of, name_of_part
 from minibert.model import Bert, BertWithHeads
 from minibert.model.anatomy import foreign_parts
 from minibert.numpy_bert import NumpyBert, Tap
@@ -112,13 +112,11 @@ def numpy_twin(model: Bert | BertWithHeads, dtype: Any = np.float64) -> NumpyBer
 
     Raises InputError for a part without a twin.
     """
-    encoder = model.bert if isinstance(model, BertWithHeads) else model
+    encoder = encoder_of(model)
     parameters = {path.removeprefix("bert."): np.asarray(variable.get_value()) for path, variable in parameters_of(model).items()}
     parts = {}
-    order = tuple(range(encoder.config.num_hidden_layers))
     for path, part in foreign_parts(encoder).items():
         if isinstance(part, SharedEncoder):
-            order = part.order
             continue
         name = name_of_part(path)
         twin = getattr(type(part), "numpy_twin", None)
@@ -128,4 +126,4 @@ def numpy_twin(model: Bert | BertWithHeads, dtype: Any = np.float64) -> NumpyBer
                 "numpy_twin, a subclass of minibert.lab.NumpyPart that computes it"
             )
         parts[name] = (twin, part)
-    return NumpyTwin(encoder.config, parameters, dtype, parts=parts, order=order)
+    return NumpyTwin(encoder.config, parameters, dtype, parts=parts, order=steps_of(encoder))
