@@ -59,7 +59,7 @@ class Encoder(nnx.Module):
     ) -> list[Float[Array, "rows hidden"]]:
         """The hidden states after every layer, as rows."""
         outputs = []
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.in_order()):
             with jax.named_scope(f"layers.{index}"):
                 key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
                 if self.rematerialise and tap is identity:
@@ -68,6 +68,10 @@ class Encoder(nnx.Module):
                     hidden = layer(hidden, bias, tap=within(tap, f"layers.{index}"), dropout_key=key)
             outputs.append(hidden)
         return outputs
+
+    def in_order(self) -> list[Layer]:
+        """The layers as they serve, one after the other."""
+        return list(self.layers)
 
 
 def _one(layer: Layer, hidden: Array, bias: Array, dropout_key: Array | None) -> Array:

@@ -5,16 +5,12 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 from flax import nnx
-from jax import Array
-from jaxtyping import Float
 
 from minibert.errors import InputError, shown
 from minibert.lab.surgery.sizes import with_config
 from minibert.lab.surgery.swapping import AnyModel, encoder_of, put
 from minibert.model import Bert
-from minibert.model.dropout import split_key
-from minibert.model.encoder import Encoder
-from minibert.model.tap import Tap, identity, within
+from minibert.model.encoder import Encoder, Layer
 
 
 class SharedEncoder(Encoder):
@@ -28,21 +24,9 @@ class SharedEncoder(Encoder):
         self.order = tuple(order)
         self.layers = nnx.List([old.layers[number] for number in range(max(self.order) + 1)])
 
-    def __call__(
-        self,
-        hidden: Float[Array, "rows hidden"],
-        bias: Float[Array, "batch 1 #tokens tokens"],
-        *,
-        tap: Tap = identity,
-        dropout_key: Array | None = None,
-    ) -> list[Float[Array, "rows hidden"]]:
-        """The hidden states after every step, as rows."""
-        outputs = []
-        for step, (number, key) in enumerate(zip(self.order, split_key(dropout_key, len(self.order)), strict=True)):
-            with jax.named_scope(f"layers.{step}"):
-                hidden = self.layers[number](hidden, bias, tap=within(tap, f"layers.{step}"), dropout_key=key)
-            outputs.append(hidden)
-        return outputs
+    def in_order(self) -> list[Layer]:
+        """For each step the layer that serves."""
+        return [self.layers[number] for number in self.order]
 
 
 def steps_of(model: Bert) -> tuple[int, ...]:
