@@ -23,14 +23,14 @@ with_checks = jaxtyping.jaxtyped
 
 @functools.wraps(with_checks)
 def with_checks_when_called(function: Any = None, **options: Any) -> Any:
-    """jaxtyping's decorator, which its import hook puts before every function; for one inside another it waits.
+    """jaxtyping's decorator, which its import hook puts before every function, at the function's first call.
 
-    Such a function is made anew at every call of the outer one, and making its checks takes thousands of times as long as
-    making it. They are made when it is first called with checks on: what is called is checked as before.
+    Making the checks of all functions takes many seconds in every process, most are never called there, and one inside
+    another is made anew at every call of the outer one. What is called with checks on is checked as before.
     """
     if function is None:
         return functools.partial(with_checks_when_called, **options)
-    if not isinstance(function, FunctionType) or "<locals>" not in function.__qualname__:
+    if not isinstance(function, FunctionType):
         return with_checks(function, **options)
     checked: list[Callable[..., Any]] = []
 

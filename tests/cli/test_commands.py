@@ -207,6 +207,7 @@ def run_with(stream: str, *command: str, encoding: str = "utf-8") -> subprocess.
     return subprocess.run(["sh", "-c", line, sys.executable, *command], capture_output=True, text=True, env=environment)
 
 
+@pytest.mark.long
 def test_a_terminal_without_unicode_gets_the_table_all_the_same(minilm_folder):
     outcome = run_with("", "inspect", str(minilm_folder), encoding="ascii")
     assert outcome.returncode == 0, outcome.stderr
@@ -221,6 +222,7 @@ def test_an_output_that_takes_nothing_is_one_sentence_and_status_2(minilm_folder
     assert outcome.stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_closed_streams_are_no_bug(minilm_folder):
     assert run_with(">&-", "inspect", str(minilm_folder)).returncode == 0
     outcome = run_with("<&-", "embed", "-")

@@ -84,6 +84,7 @@ def test_a_file_of_texts_becomes_vectors_with_a_receipt(suffix, embed, texts, ch
     assert receipt["counts"] == {"texts": 100, "rows": 100, "width": 24, "truncated": 1}
 
 
+@pytest.mark.long
 def test_a_command_that_was_killed_goes_on_where_it_was(embed, texts, checkpoint, tmp_path, capsys):
     output, undisturbed = tmp_path / "vectors.npz", tmp_path / "undisturbed.npz"
     code = "import sys, minibert.features.corpus.job as job; from minibert.features.corpus import ChunkSize\n"
@@ -159,6 +160,7 @@ def test_a_long_text_of_a_file_is_named_by_its_number_and_what_is_kept_is_said(r
     assert "32 texts before it are done and kept for this very input" in error and "--restart" in error
 
 
+@pytest.mark.long
 def test_workers_ignore_simulated_devices(checkpoint, texts, tmp_path):
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "minibert.cli.main", "embed", "--model", str(checkpoint), "--file", str(texts)]

@@ -150,6 +150,7 @@ def test_a_file_that_cola_asks_about_has_other_columns(finetune: Run, tmp_path: 
     assert len(capsys.readouterr().out.splitlines()) == 8
 
 
+@pytest.mark.long
 def test_a_training_that_goes_on_says_after_which_step_and_tells_no_step_twice(
     finetune: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

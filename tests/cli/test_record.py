@@ -206,6 +206,7 @@ def test_without_torch_transformers_is_refused_with_what_to_install(
     assert "torch is not installed; run: pip install 'minibert[reference]'" in error
 
 
+@pytest.mark.long
 def test_more_than_fits_into_memory_is_refused_before_it_is_computed(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

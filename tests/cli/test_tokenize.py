@@ -266,6 +266,7 @@ def run_on(
     return subprocess.run(command, input=data, capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding})
 
 
+@pytest.mark.long
 def test_an_output_of_few_characters_gets_escapes_for_those_it_lacks(folder):
     for options in ([], ["--format", "tokens", "--cased"]):
         outcome = run_on(folder, "Crème é", *options, encoding="ascii")

@@ -137,6 +137,7 @@ def test_the_report_is_written(folder: str, faulty_trace: str, tmp_path: Path, c
     assert "tanh GELU" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_sweep_shows_every_precision_and_is_written(folder: str, tmp_path: Path, capsys):
     assert main(["verify", folder, "--sweep", "--text", "the cat", "--output", str(tmp_path / "sweep.csv")]) == 0
     shown = capsys.readouterr().out
@@ -239,6 +240,8 @@ def test_a_trace_cannot_be_swept(trace: str, capsys):
     assert "is a trace, and --sweep runs a checkpoint" in capsys.readouterr().err
 
 
+# With the programs that users run: those that `make test` has compiled in less time round otherwise, as a single token shows.
+@pytest.mark.reference
 @pytest.mark.parametrize("name", ["batch", "one_token", "pair", "single", "unicode"])
 def test_the_default_checkpoint_agrees_with_each_of_its_stored_references_at_every_name(name: str, minilm_folder, capsys):
     assert main(["verify", "minilm-l6", str(weights_folder() / "references" / "minilm-l6" / f"{name}.safetensors")]) == 0

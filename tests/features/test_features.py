@@ -48,7 +48,10 @@ def test_many_texts_of_mixed_lengths_come_back_in_order_and_as_if_alone(features
     assert len(np.unique(np.asarray(together).round(4), axis=0)) == 45
 
 
-@pytest.mark.parametrize(("pooling", "layers"), [*((pooling, "last") for pooling in POOLINGS), ("mean", "first")])
+PACKED = [("mean", "first"), *(pytest.param(pooling, "last", marks=pytest.mark.long) for pooling in POOLINGS)]
+
+
+@pytest.mark.parametrize(("pooling", "layers"), PACKED)
 def test_packed_texts_give_what_the_model_gives_of_each_alone(pooling: str, layers: str, features: Features, minilm: Bert):
     vectors = features.sentences([*FOUR, ""], pooling=pooling, normalize=False, layers=layers)
     for text, vector in zip([*FOUR, ""], vectors, strict=True):
@@ -268,21 +271,23 @@ def test_a_search_among_vectors_of_another_width_is_refused(features: Features):
 
 
 @pytest.mark.reference
-def test_the_vectors_are_those_of_sentence_transformers(features: Features, minilm_folder: Path):
+@pytest.mark.parametrize("count", [400, pytest.param(2000, marks=pytest.mark.long)])
+def test_the_vectors_are_those_of_sentence_transformers(features: Features, minilm_folder: Path, count: int):
     from sentence_transformers import SentenceTransformer
 
     generator = np.random.default_rng(0)
     words = [token for token in features.tokenizer.vocabulary.tokens if token.isalpha()]
-    lengths = np.minimum(generator.geometric(0.02, 1990), 600)
+    lengths = np.minimum(generator.geometric(0.02, count - 10), 600)
     texts = [" ".join(generator.choice(words, length)) for length in lengths]
     texts += [*FOUR, "", "Crème brûlée à la façon", "東京は日本の首都", "🙂", "mole", " ".join(["A river bank."] * 100)]
     expected = SentenceTransformer(str(minilm_folder), device="cpu").encode(texts)
     found = features.sentences(texts)
-    assert len(texts) == 2000
+    assert len(texts) == count
     assert found.truncated > 0
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0.0)
 
 
+@pytest.mark.long
 def test_a_long_text_is_named_by_its_place_among_all_that_were_given(features: Features):
     texts = ["a"] * 4100 + ["a " * 300]
     with pytest.raises(InputError, match=r"texts\[4100\] has more than 256 tokens"):

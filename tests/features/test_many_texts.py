@@ -50,6 +50,7 @@ def test_a_hundred_thousand_and_one_texts(tiny: Path):
     np.testing.assert_allclose(found, expected[which], atol=1e-5)
 
 
+@pytest.mark.long
 def test_eight_devices_give_what_one_gives(tiny: Path):
     texts = some_texts(200)
     done = subprocess.run(

@@ -68,6 +68,7 @@ def test_two_calls_give_the_same_bits_whichever_worker_takes_a_batch(with_worker
     np.testing.assert_array_equal(with_workers.sentences(TEXTS), with_workers.sentences(TEXTS))
 
 
+@pytest.mark.long
 def test_a_bfloat16_model_goes_to_workers_too(tiny: Path):
     features = Features(tiny, workers=1, dtype="bfloat16")
     np.testing.assert_allclose(features.sentences(TEXTS), Features(tiny, dtype="bfloat16").sentences(TEXTS), atol=2e-2)
@@ -75,6 +76,7 @@ def test_a_bfloat16_model_goes_to_workers_too(tiny: Path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
+@pytest.mark.long
 def test_a_killed_worker_is_told_of_and_the_others_can_be_closed(tiny: Path):
     features = Features(tiny, workers=2)
     features.sentences(TEXTS)
@@ -87,6 +89,7 @@ def test_a_killed_worker_is_told_of_and_the_others_can_be_closed(tiny: Path):
     features.close()
 
 
+@pytest.mark.long
 def test_after_close_the_processes_are_gone_and_more_work_is_refused(tiny: Path):
     features = Features(tiny, workers=2)
     features.sentences(TEXTS[:1])
@@ -98,6 +101,7 @@ def test_after_close_the_processes_are_gone_and_more_work_is_refused(tiny: Path)
         features.sentences(TEXTS[:1])
 
 
+@pytest.mark.long
 def test_the_last_reference_ends_the_processes(tiny: Path):
     features = Features(tiny, workers=1)
     processes = features.engine.workers.processes
@@ -107,6 +111,7 @@ def test_the_last_reference_ends_the_processes(tiny: Path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+@pytest.mark.long
 def test_a_worker_ends_when_its_parent_is_killed(tiny: Path):
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tiny)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None

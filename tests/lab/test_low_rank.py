@@ -50,6 +50,7 @@ def trained(model: BertWithHeads) -> tuple[BertWithHeads, list[float]]:
     return done.model, [record["loss"] for record in done.records if "loss" in record]
 
 
+@pytest.mark.long
 def test_only_what_was_added_and_the_head_learn_and_the_loss_falls():
     model = adapted(with_head(), rank=4, layers=r"attention\.|feed_forward\.")
     learned, losses = trained(model)

@@ -13,7 +13,11 @@ BATCH, SOURCE = small_batch(), small_batch(1)
 
 @pytest.mark.parametrize(
     ("part", "axis", "places", "rows_at_once"),
-    [("output", "tokens", 6, 1), ("output", "tokens", 6, 12), ("attention.context", "heads", 4, 64)],
+    [
+        ("output", "tokens", 6, 12),
+        pytest.param("output", "tokens", 6, 1, marks=pytest.mark.long),
+        pytest.param("attention.context", "heads", 4, 64, marks=pytest.mark.long),
+    ],
 )
 def test_a_sweep_is_every_patch_made_by_itself(part: str, axis: str, places: int, rows_at_once: int):
     model = small_model()
@@ -46,7 +50,14 @@ def test_texts_that_do_not_correspond_and_parts_there_are_not_are_refused():
         lab.patching_sweep(model, BATCH, SOURCE, first_value, axis="heads")
 
 
-@pytest.mark.parametrize("name", ["embeddings.output", "layers.0.attention.probabilities", "layers.1.feed_forward.activation"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "layers.0.attention.probabilities",
+        pytest.param("embeddings.output", marks=pytest.mark.long),
+        pytest.param("layers.1.feed_forward.activation", marks=pytest.mark.long),
+    ],
+)
 def test_gradients_are_finite_differences(name: str):
     with jax.enable_x64(True):
         model = small_model(dtype="float64", param_dtype="float64")

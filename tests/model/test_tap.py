@@ -97,7 +97,7 @@ def test_recording_a_golden_model_changes_no_bit(name: str):
     np.testing.assert_array_equal(trace["pooler.output"], output.pooler_output)
 
 
-@pytest.mark.parametrize("name", ["single", "full_512"])
+@pytest.mark.parametrize("name", ["single", pytest.param("full_512", marks=pytest.mark.long)])
 def test_recording_minilm_changes_no_bit(minilm: Bert, name: str):
     batch = next(reference.inputs for reference in stored_references("minilm-l6") if reference.path.stem == name)
     trace = record(minilm, batch)

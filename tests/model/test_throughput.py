@@ -35,7 +35,7 @@ class Watch:
         return value
 
 
-@pytest.mark.parametrize("intermediate_size", [96, 48, 24, 100, 8])
+@pytest.mark.parametrize("intermediate_size", [96, 100, *(pytest.param(size, marks=pytest.mark.long) for size in (48, 24, 8))])
 def test_every_intermediate_is_that_of_the_model(intermediate_size: int):
     model = model_of(intermediate_size)
     expected, found = Watch(), Watch()

@@ -1,7 +1,10 @@
 """Compares rows with the `tokenizers` library over lengths, strategies, sides, strides and padding; prints what differs.
 
-A program of its own, started by test_against_tokenizers.py: the run-time checks of annotations that the tests switch on
-would make a million calls take many minutes.
+    python every_combination.py PART
+
+One PART-th of the combinations of stride and padding is compared at each length: with 3 every pair of options meets. A
+program of its own, started by test_against_tokenizers.py: the run-time checks of annotations that the tests switch on would
+make a million calls take many minutes.
 """
 
 import os
@@ -17,6 +20,7 @@ from minibert.tokenizer import Tokenizer
 
 def main() -> None:
     """Prints each difference, and at the end how many rows were compared."""
+    part = int(sys.argv[1])
     ours = small_tokenizer()
     reference = reference_tokenizer(ours.vocabulary.ids)
     # The library tells the world of every stride that it panics at, and panics faster on one thread.
@@ -26,8 +30,7 @@ def main() -> None:
     for samples, special in product((SINGLES, PAIRS), (True, False)):
         for strategy, side, length in product(("longest_first", "only_first", "only_second"), ("right", "left"), MAX_LENGTHS):
             for place, (stride, padding) in enumerate(product(STRIDES, PADDINGS)):
-                # A third of the paddings for each length, so that every pair of options meets.
-                if (place + length) % 3:
+                if (place + length) % part:
                     continue
                 options = padding | {"truncation": strategy, "truncation_side": side, "max_length": length, "stride": stride}
                 compared += compare(ours, reference, samples, options | {"add_special_tokens": special})

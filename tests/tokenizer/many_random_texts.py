@@ -1,6 +1,6 @@
-"""Compares ids, offsets and words with the `tokenizers` library on 50,000 random texts; prints what differs.
+"""Compares ids, offsets and words with the `tokenizers` library on COUNT random texts; prints what differs.
 
-    python many_random_texts.py FOLDER
+    python many_random_texts.py FOLDER COUNT
 
 FOLDER holds a vocab.txt; a vocabulary that spells most scripts is tried besides. A program of its own, started by
 test_against_tokenizers.py, so that the run-time checks of annotations do not slow it down.
@@ -16,12 +16,10 @@ from reference_tokenizer import different_texts, reference_tokenizer
 from minibert.tokenizer import Tokenizer, TokenizerSettings
 from minibert.tokenizer.vocabulary import Vocabulary, read_vocabulary
 
-COUNT = 50_000
-
 
 def main() -> None:
     """Prints a line for each text with a difference, and at the end how many were compared."""
-    texts = random_texts(COUNT)
+    texts = random_texts(int(sys.argv[2]))
     vocabularies = [read_vocabulary(Path(sys.argv[1]) / "vocab.txt"), Vocabulary(hostile_vocabulary())]
     compared = 0
     for vocabulary, settings in product(vocabularies, SETTINGS):

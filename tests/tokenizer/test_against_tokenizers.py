@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hostile_texts import CODE_POINTS, SETTINGS
+from hostile_texts import BLOCKS, CODE_POINTS, SETTINGS
 
 from minibert.tokenizer import Tokenizer
 
@@ -26,18 +26,25 @@ def run(program: str, *arguments: str) -> str:
     return subprocess.run([sys.executable, str(path), *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def test_random_texts_have_the_references_tokens(minilm_folder: Path):
-    assert run("many_random_texts.py", str(minilm_folder)) == "400000 compared\n"
+@pytest.mark.parametrize("count", [8_000, pytest.param(50_000, marks=pytest.mark.long)])
+def test_random_texts_have_the_references_tokens(minilm_folder: Path, count: int):
+    assert run("many_random_texts.py", str(minilm_folder), str(count)) == f"{8 * count} compared\n"
 
 
+def test_the_code_points_of_scripts_have_the_references_tokens(minilm_folder: Path):
+    assert run("every_code_point.py", str(minilm_folder), "blocks") == f"{6 * sum(map(len, BLOCKS))} compared\n"
+
+
+@pytest.mark.long
 def test_every_code_point_has_the_references_tokens(minilm_folder: Path):
     assert run("every_code_point.py", str(minilm_folder)) == f"{6 * len(CODE_POINTS)} compared\n"
 
 
-def test_every_combination_of_lengths_and_options_has_the_references_rows():
-    *different, compared = run("every_combination.py").splitlines()
+@pytest.mark.parametrize(("part", "least"), [(13, 150_000), pytest.param(3, 700_000, marks=pytest.mark.long)])
+def test_the_combinations_of_lengths_and_options_have_the_references_rows(part: int, least: int):
+    *different, compared = run("every_combination.py", str(part)).splitlines()
     assert different == []
-    assert int(compared.removesuffix(" compared")) > 700_000
+    assert int(compared.removesuffix(" compared")) > least
 
 
 @pytest.mark.parametrize(

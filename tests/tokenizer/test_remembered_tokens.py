@@ -63,7 +63,9 @@ def ids_of(remembered: RememberedTokens, text: str) -> list[int]:
     return int32_list(remembered.ids(text))
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize(
+    "settings", [*SETTINGS[:3], *(pytest.param(each, marks=pytest.mark.long) for each in SETTINGS[3:])], ids=str
+)
 @given(texts=st.lists(TEXTS, max_size=4))
 def test_they_are_those_of_the_definition(settings: dict, texts: list[str]):
     definition = text_tokens(**settings)
@@ -76,7 +78,9 @@ def test_they_are_those_of_the_definition(settings: dict, texts: list[str]):
         assert with_places(remembered, texts) == expected
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize(
+    "settings", [SETTINGS[0], *(pytest.param(each, marks=pytest.mark.long) for each in SETTINGS[1:])], ids=str
+)
 @given(text=TEXTS, enough=st.integers(0, 20))
 def test_enough_of_them_are_the_first(settings: dict, text: str, enough: int):
     definition = text_tokens(**settings)
@@ -206,6 +210,7 @@ def test_threads_may_share_it(monkeypatch: pytest.MonkeyPatch):
     assert not wrong
 
 
+@pytest.mark.long
 def test_different_words_without_end_do_not_fill_the_memory():
     # The memory is full after the first hundred thousand of these words.
     program = """

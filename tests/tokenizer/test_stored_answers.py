@@ -1,5 +1,6 @@
 """Our tokens against what the references answered when tests/goldens was recorded; none of them is needed here."""
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,7 @@ BLOCKS = [place for place in range(len(code_point_blocks())) if place < 0x3100 /
 GROUPS = random_groups()[::3]
 
 
+@functools.cache
 def tokenizer(**settings: Any) -> Tokenizer:
     return Tokenizer(VOCABULARY, TokenizerSettings(**settings))
 

@@ -241,6 +241,7 @@ def test_files_of_tokens_have_at_most_16_mebibytes(tmp_path: Path, name: str):
         settings(tmp_path)
 
 
+@pytest.mark.long
 def test_a_tokenizer_json_of_half_a_million_tokens_is_read(tmp_path: Path):
     tokens = {token: token_id for token_id, token in enumerate([*TOKENS, *(f"token{number}" for number in range(500_000))])}
     described = TOKENIZER_JSON | {"model": TOKENIZER_JSON["model"] | {"vocab": tokens}}

@@ -23,6 +23,7 @@ print(kept, faults())
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="page faults are counted as Linux does")
+@pytest.mark.long
 def test_memory_is_asked_for_once():
     kept, asked_again = [
         subprocess.run([sys.executable, "-c", PROGRAM, word], capture_output=True, text=True, check=True).stdout.split()

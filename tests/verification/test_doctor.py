@@ -263,6 +263,7 @@ def test_a_healthy_checkpoint_is_healthy_in_every_check(folder: Path):
     assert set(places(checkup, "note")) == expected
 
 
+@pytest.mark.reference
 def test_minilm_is_healthy_and_the_only_note_is_true(minilm_folder: Path):
     checkup = examine(minilm_folder)
     assert checkup.verdict == "healthy"

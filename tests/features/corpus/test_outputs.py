@@ -161,6 +161,7 @@ def test_an_output_that_cannot_be_written_is_refused(name, said, job, tmp_path: 
         job(tmp_path / name)
 
 
+@pytest.mark.long
 def test_a_corpus_ten_times_as_large_needs_no_more_memory(job, in_memory: Path, without_shape_checks):
     peaks = []
     for number in (300, 3000):

@@ -8,7 +8,14 @@ from fake_features import fake_facts, some_texts
 from power_cuts import Disk, File, watched
 
 
-@pytest.mark.parametrize(("level", "suffix"), [("sentences", ".npy"), ("sentences", ".jsonl"), ("words", ".npz")])
+@pytest.mark.parametrize(
+    ("level", "suffix"),
+    [
+        ("sentences", ".npy"),
+        pytest.param("sentences", ".jsonl", marks=pytest.mark.long),
+        pytest.param("words", ".npz", marks=pytest.mark.long),
+    ],
+)
 def test_after_a_power_cut_the_old_file_or_the_new_is_there_and_the_job_goes_on(level, suffix, in_memory: Path, monkeypatch):
     monkeypatch.setattr("minibert.features.corpus.job.model_facts", fake_facts)
     source = in_memory / "texts.txt"

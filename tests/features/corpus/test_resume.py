@@ -202,7 +202,7 @@ def test_a_second_writer_is_refused_and_the_lock_dies_with_its_holder(job, inter
 
 
 @pytest.mark.parametrize("operation", ["fsync", "replace", "write"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.long) for name in NAMES[1:])])
 def test_an_operation_that_fails_once_leaves_the_target_and_what_was_done(operation, name, job, tmp_path: Path, monkeypatch):
     undisturbed, output = tmp_path / f"undisturbed{name}", tmp_path / f"vectors{name}"
     real, count, fatal = getattr(os, operation), [0], [-1]
@@ -276,7 +276,7 @@ def test_a_crash_between_the_two_renames_is_made_good(job, tmp_path: Path, monke
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.long) for name in NAMES[1:])])
 def test_a_disk_that_fills_up_is_one_sentence_and_the_job_goes_on(name, job, corpus: Path, tmp_path: Path):
     corpus.write_text("".join(text + "\n" for text in some_texts(400)))
     output = tmp_path / f"vectors{name}"
@@ -306,6 +306,7 @@ def test_nothing_is_left_of_a_job_that_got_nowhere(job, tmp_path: Path, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["texts.txt"]
 
 
+@pytest.mark.long
 def test_two_jobs_started_at_once_give_one_whole_file(corpus: Path, tmp_path: Path):
     code = "import sys; import crash_runs as runs; from pathlib import Path; runs.job.model_facts = runs.fake_facts\n"
     code += "import time; time.sleep(max(0, float(sys.argv[1]) - time.time()))\n"

@@ -52,6 +52,7 @@ def test_a_shared_layer_gives_what_a_repeated_one_gives_and_has_its_parameters_o
     assert sum(isinstance(part, Layer) for _, part in nnx.iter_graph(shared)) == 2
 
 
+@pytest.mark.long
 def test_the_gradient_of_a_shared_layer_is_the_sum_over_its_steps():
     model = small_model(dtype="float32")
 

@@ -22,7 +22,9 @@ from minibert.model.numerics import Dense
 BATCH = small_batch(texts=4, tokens=9)
 
 
-@pytest.mark.parametrize("change", ["rotary", "gated", "local", pytest.param("shared", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "change", ["local", *(pytest.param(each, marks=pytest.mark.long) for each in ("rotary", "gated", "shared"))]
+)
 def test_fifty_steps_make_the_loss_fall_and_what_was_learned_is_verified_saved_and_loaded(change: str, tmp_path: Path):
     learned, losses = trained(CHANGES[change](with_head()))
     assert len(losses) == 50 and np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])

@@ -93,6 +93,7 @@ def test_a_missing_tensorboardx_is_named_with_how_to_install_it(tmp_path: Path, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_reports_import_neither_tensorboardx_nor_matplotlib():
     code = "import sys, minibert.training.reports; print({'tensorboardX', 'matplotlib', 'torch'} & set(sys.modules))"
     outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -86,7 +86,9 @@ def test_numbers_that_are_not_finite_have_no_point_and_disturb_no_mean(tmp_path:
     training_curves([evaluation(1, f1=math.nan), training(1, math.inf)], tmp_path / "curves.png")
 
 
-@pytest.mark.parametrize("records", [RECORDS[:1], RECORDS[1:2], RECORDS])
+@pytest.mark.parametrize(
+    "records", [RECORDS[:1], *(pytest.param(each, marks=pytest.mark.long) for each in (RECORDS[1:2], RECORDS))]
+)
 @pytest.mark.parametrize("ending", SIGNATURES)
 def test_one_record_is_enough_in_every_format(records: list[dict[str, Any]], ending: str, tmp_path: Path):
     training_curves(records, tmp_path / f"curves{ending}")

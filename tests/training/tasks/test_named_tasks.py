@@ -80,6 +80,7 @@ def test_settings_that_make_no_task_are_refused(settings: dict[str, Any], messag
         task_from_settings(settings, TOKENIZER)
 
 
+@pytest.mark.long
 def test_importing_the_tasks_imports_no_library_that_measures():
     code = "import sys, minibert.training.tasks; print({'sklearn', 'seqeval', 'torch', 'transformers'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
