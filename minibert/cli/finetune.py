@@ -53,7 +53,7 @@ def _train(arguments: argparse.Namespace, options: FinetuneOptions) -> int:
         raise InputError("--output is empty; give the name of a folder")
     with _processes(arguments), warnings_as_lines(), contextlib.ExitStack() as stack:
         is_quiet = arguments.quiet or jax.process_index() > 0
-        live = LiveTraining(stack, is_quiet, options.training.batch_size)
+        live = LiveTraining(stack, is_quiet, options.training.batch_size, resume=arguments.resume)
         done = finetune(
             arguments.train,
             arguments.evaluation,

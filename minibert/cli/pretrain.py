@@ -61,7 +61,7 @@ def _train(arguments: argparse.Namespace, options: PretrainOptions) -> int:
     if not arguments.output:
         raise InputError("--output is empty; give the name of a folder")
     with warnings_as_lines(), contextlib.ExitStack() as stack:
-        live = LiveTraining(stack, arguments.quiet, options.training.batch_size)
+        live = LiveTraining(stack, arguments.quiet, options.training.batch_size, resume=arguments.resume)
         done = pretrain(
             arguments.files,
             arguments.output,

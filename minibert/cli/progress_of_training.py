@@ -48,10 +48,11 @@ class LiveTraining:
         stack: closed when the training is done.
         is_quiet: say nothing.
         batch_size: rows a step.
+        resume: whether to go on was asked for.
     """
 
-    def __init__(self, stack: ExitStack, is_quiet: bool, batch_size: int) -> None:
-        self.stack, self.is_quiet, self.batch_size = stack, is_quiet, batch_size
+    def __init__(self, stack: ExitStack, is_quiet: bool, batch_size: int, *, resume: bool) -> None:
+        self.stack, self.is_quiet, self.batch_size, self.resume = stack, is_quiet, batch_size, resume
         self.bar: Report | None = None
         self.done = 0
 
@@ -62,7 +63,11 @@ class LiveTraining:
 
     def start(self, plan: str, total_steps: int, done: int) -> None:
         """Tell what is going to be done, in so many steps, of which an interrupted run made some."""
-        going_on = f", going on after step {done:,}" if done else ""
+        if done:
+            going_on = f", going on after step {done:,}"
+        else:
+            # Who was interrupted before the first checkpoint is not to believe that nothing was lost.
+            going_on = ", from the first: there is no checkpoint to go on from" if self.resume else ""
         self.say(f"{plan}; {counted(total_steps, 'step')}{going_on}")
         self.done = done
         self.bar = self.stack.enter_context(training_bar(self.is_quiet, total_steps, self.batch_size))

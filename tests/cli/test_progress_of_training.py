@@ -4,12 +4,13 @@ import io
 import math
 import re
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from minibert.cli import progress_of_training
-from minibert.cli.progress_of_training import Speed, training_bar
+from minibert.cli.progress_of_training import LiveTraining, Speed, training_bar
 
 
 class Clock:
@@ -121,3 +122,17 @@ def test_a_bar_goes_when_the_training_fails(monkeypatch):
         report(training(100))
         raise KeyboardInterrupt
     assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1
+
+
+@pytest.mark.parametrize(
+    ("resume", "done", "words"),
+    [
+        (False, 0, "the plan; 3 steps"),
+        (True, 2, "the plan; 3 steps, going on after step 2"),
+        (True, 0, "the plan; 3 steps, from the first: there is no checkpoint to go on from"),
+    ],
+)
+def test_it_says_where_it_goes_on(resume: bool, done: int, words: str, capsys: pytest.CaptureFixture[str]):
+    with ExitStack() as stack:
+        LiveTraining(stack, False, 16, resume=resume).start("the plan", 3, done)
+    assert capsys.readouterr().err.splitlines()[0] == words

@@ -58,7 +58,8 @@ class BeforeAfter:
             lines.append(f"attention   went elsewhere, by layer: {moved}")
         ratios = self.seconds[0] / self.seconds[1]
         low, high = np.percentile(ratios, [10, 90])
-        lines.append(f"speed       {self.speed:.2f} times the former ({low:.2f} to {high:.2f} in {len(ratios)} rounds)")
+        spread = f"{low:.2f} to {high:.2f} in {len(ratios)} rounds" if len(ratios) > 1 else "one round, which may be chance"
+        lines.append(f"speed       {self.speed:.2f} times the former ({spread})")
         if self.scores is not None:
             lines.append(f"score       {_spread(self.scores[0])} before, {_spread(self.scores[1])} after")
             gains = self.scores[1] - self.scores[0]

@@ -51,6 +51,7 @@ def test_a_task_is_scored_with_every_seed():
     assert report.attention_moved is None
     text = str(report)
     assert "not comparable: other layers or heads" in text and "seed by seed -1.0000 ± 0.0000 over 2 seeds" in text
+    assert "times the former (one round, which may be chance)" in text
 
 
 def test_what_cannot_be_reported_is_refused():
