@@ -24,7 +24,7 @@ from minibert.training.finetuning.models import (
     words_for,
 )
 from minibert.training.finetuning.options import FinetuneOptions
-from minibert.training.finetuning.results import METRICS, Plan, Results, write_results
+from minibert.training.finetuning.results import Plan, Results, write_results
 from minibert.training.finetuning.work import Work
 from minibert.training.inference import logits_of
 from minibert.training.loop import Record, Trained, fit
@@ -32,6 +32,7 @@ from minibert.training.metrics.training_extra import imported
 from minibert.training.order import Order
 from minibert.training.parallel import Placement, together
 from minibert.training.reports import MetricsFile, TensorBoardEvents
+from minibert.training.reports.training_files import METRICS
 from minibert.training.tasks import DescribedTask
 
 

@@ -1,8 +1,6 @@
 """What stands in the output folder besides the model: metrics, curves, the task, and the card that tells of all of it."""
 
 import dataclasses
-import importlib.util
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,16 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from minibert.checkpoints.registry import HubSource, PackageSource, lookup
-from minibert.errors import FetchError
 from minibert.features.corpus.receipt import versions
 from minibert.training.finetuning.options import FinetuneOptions
 from minibert.training.finetuning.prediction import write_task_file
 from minibert.training.loop import Trained
-from minibert.training.reports import CardFacts, ConfusionMatrix, DataFile, MetricsFile, model_card
+from minibert.training.reports import CardFacts, ConfusionMatrix, DataFile, model_card
+from minibert.training.reports.training_files import CARD, hub_id, write_course
 from minibert.training.tasks import DescribedTask
-
-METRICS, CURVES, CARD = "metrics.jsonl", "training_curves.png", "README.md"
 
 
 class Plan(NamedTuple):
@@ -50,15 +45,7 @@ class Results(NamedTuple):
 def write_results(folder: Path, name: str, options: FinetuneOptions, task: DescribedTask, results: Results) -> None:
     """Write them beside a model that was saved; without matplotlib there are no curves, and a warning says so."""
     write_task_file(folder, task)
-    with MetricsFile(folder / METRICS) as file:
-        for record in results.trained.records:
-            file(record)
-    if importlib.util.find_spec("matplotlib") is None:
-        warnings.warn("there is no chart of the training without matplotlib: pip install 'minibert[plots]'", stacklevel=2)
-    else:
-        from minibert.plots import training_curves
-
-        training_curves(results.trained.records, folder / CURVES, title=name)
+    write_course(folder, name, results.trained.records)
     (folder / CARD).write_text(model_card(_facts(name, options, task, results)), encoding="utf-8")
 
 
@@ -71,7 +58,7 @@ def _facts(name: str, options: FinetuneOptions, task: DescribedTask, results: Re
         task=task.name,
         # A folder's own name: where it lies is nobody's business but its owner's.
         base=Path(options.model).name if options.vectors is None else Path(options.vectors).name,
-        base_model=_on_the_hub(options.model) if options.baseline is None else None,
+        base_model=hub_id(options.model) if options.baseline is None else None,
         labels=task.labels,
         data=tuple(
             DataFile(role, facts["name"], facts["examples"], facts["sha256"]) for role, facts in files if facts is not None
@@ -114,14 +101,3 @@ def _notes(results: Results) -> Iterator[str]:
         yield f"{results.plan.unknown_words:.1%} of the words to learn from have no vector."
     if results.trained.steps < results.trained.total_steps:
         yield f"The training stopped before its {results.trained.total_steps:,} steps, for evaluations did not get better."
-
-
-def _on_the_hub(model: str) -> str | None:
-    """A checkpoint's id on the Hub, where the registry knows it."""
-    try:
-        source = lookup(model).source
-    except FetchError:
-        return None
-    if isinstance(source, PackageSource):
-        return source.same_as
-    return source.repository if isinstance(source, HubSource) else None

@@ -17,7 +17,6 @@ from minibert.config import BertConfig
 from minibert.errors import CheckpointError, InputError
 from minibert.features.corpus.receipt import tokenizer_digest, versions, weights_digest
 from minibert.training.finetuning.models import tokenizer_of
-from minibert.training.finetuning.results import METRICS
 from minibert.training.finetuning.work import Work
 from minibert.training.loop import Record, Trained, fit
 from minibert.training.order import Order
@@ -31,6 +30,7 @@ from minibert.training.pretraining.preparation import Prepared, Say, prepare, pr
 from minibert.training.pretraining.results import Plan, Results, write_results
 from minibert.training.pretraining.vocabulary import imported
 from minibert.training.reports import MetricsFile, TensorBoardEvents
+from minibert.training.reports.training_files import METRICS
 
 
 class Pretrained(NamedTuple):

@@ -1,8 +1,6 @@
 """What stands in the output folder besides the model: metrics, curves, and the card that tells of all of it."""
 
 import dataclasses
-import importlib.util
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +9,12 @@ import jax
 
 from minibert.features.corpus.receipt import versions
 from minibert.printable import counted
-from minibert.training.finetuning.results import CARD, CURVES, METRICS
 from minibert.training.loop import Trained
 from minibert.training.pretraining.measuring import BEST_BY
 from minibert.training.pretraining.options import PretrainOptions
-from minibert.training.reports import MetricsFile
 from minibert.training.reports.front_matter import front_matter
 from minibert.training.reports.markdown import as_code, as_plain, table
+from minibert.training.reports.training_files import CARD, hub_id, options_table, write_course
 
 USED = """\
 from transformers import pipeline
@@ -56,15 +53,7 @@ class Results(NamedTuple):
 
 def write_results(folder: Path, name: str, options: PretrainOptions, results: Results) -> None:
     """Write them beside a model that was saved; without matplotlib there are no curves, and a warning says so."""
-    with MetricsFile(folder / METRICS) as file:
-        for record in results.trained.records:
-            file(record)
-    if importlib.util.find_spec("matplotlib") is None:
-        warnings.warn("there is no chart of the training without matplotlib: pip install 'minibert[plots]'", stacklevel=2)
-    else:
-        from minibert.plots import training_curves
-
-        training_curves(results.trained.records, folder / CURVES, title=name)
+    write_course(folder, name, results.trained.records)
     (folder / CARD).write_text(card(name, options, results), encoding="utf-8")
 
 
@@ -74,7 +63,7 @@ def card(name: str, options: PretrainOptions, results: Results) -> str:
     head = front_matter(
         pipeline_tag="fill-mask",
         library="transformers",
-        base_model=None,
+        base_model=None if options.model is None else hub_id(options.model),
         name=name,
         data=[file["name"] for file in plan.files],
         metrics=results.metrics,
@@ -95,7 +84,7 @@ def card(name: str, options: PretrainOptions, results: Results) -> str:
         f"{options.training.seed}, on {as_plain(device)}, with {used}.",
         table(["text", "sha256", "bytes"], files, numbers_from=2),
         table(["of the text", "number"], [[each.replace("_", " "), f"{number:,}"] for each, number in plan.counts.items()]),
-        table(["option", "value"], [[as_code(each), _value(value)] for each, value in _told(options)], numbers_from=2),
+        options_table(dict(_told(options))),
         "## What not to expect",
         "\n".join(f"- {limit}" for limit in LIMITS),
     ]
@@ -132,11 +121,3 @@ def _told(options: PretrainOptions) -> Iterator[tuple[str, Any]]:
     for name in ("model", "tokenizer"):
         values[name] = None if values[name] is None else Path(values[name]).name
     yield from (values | training | optimiser).items()
-
-
-def _value(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return as_code(str(value))

@@ -15,6 +15,7 @@ from minibert.errors import InputError, shown
 from minibert.printable import counted
 from minibert.training.reports.front_matter import front_matter
 from minibert.training.reports.markdown import as_code, as_plain, table
+from minibert.training.reports.training_files import options_table
 from minibert.training.reports.usage import PIPELINE_TAGS, limits, usage
 
 MOST_LABELS = 100
@@ -186,16 +187,8 @@ def _trained(facts: CardFacts) -> list[str]:
         f"{steps} Seed {facts.seed}, on {as_plain(facts.device)}, with {versions}.",
         # Two columns of texts, one of numbers, and the hash.
         table(["data", "file", "examples", "sha256"], files, numbers_from=4),
-        table(["option", "value"], [[as_code(name), _option(value)] for name, value in facts.options.items()], numbers_from=2),
+        options_table(facts.options),
     ]
-
-
-def _option(value: object) -> str:
-    if value is None:
-        return "not set"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return as_code(str(value))
 
 
 def _rounded(value: float | int) -> str:

@@ -1,0 +1,51 @@
+"""The files of a training's course beside its model: every record, the curves; and what a card says of options and origin."""
+
+import importlib.util
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minibert.checkpoints.registry import HubSource, PackageSource, lookup
+from minibert.errors import FetchError
+from minibert.training.reports.markdown import as_code, table
+from minibert.training.reports.metrics_file import MetricsFile
+
+METRICS, CURVES, CARD = "metrics.jsonl", "training_curves.png", "README.md"
+
+
+def write_course(folder: Path, name: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write the records of a training and their curves; without matplotlib there are no curves, and a warning says so."""
+    with MetricsFile(folder / METRICS) as file:
+        for record in records:
+            file(dict(record))
+    if importlib.util.find_spec("matplotlib") is None:
+        warnings.warn("there is no chart of the training without matplotlib: pip install 'minibert[plots]'", stacklevel=2)
+    else:
+        from minibert.plots import training_curves
+
+        training_curves(records, folder / CURVES, title=name)
+
+
+def options_table(options: Mapping[str, Any]) -> str:
+    """A table of Markdown with every option and its value."""
+    return table(["option", "value"], [[as_code(name), _value(value)] for name, value in options.items()], numbers_from=2)
+
+
+def hub_id(model: str) -> str | None:
+    """A checkpoint's id on the Hub, where the registry knows it."""
+    try:
+        source = lookup(model).source
+    except FetchError:
+        return None
+    if isinstance(source, PackageSource):
+        return source.same_as
+    return source.repository if isinstance(source, HubSource) else None
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return as_code(str(value))
