@@ -51,6 +51,8 @@ def patching_sweep(
             f"source has shape {list(other.input_ids.shape)}; expected that of the batch, {list(inputs.input_ids.shape)}: as "
             "many texts of as many tokens"
         )
+    if "*" in part:
+        raise InputError(f"part is {shown(part)}; expected one intermediate of a layer, like 'attention.context'")
     names = names_like(f"layers.*.{part}", shapes_of(model, inputs))
     axes = axes_of(names[0])
     if axis not in axes[1:]:

@@ -46,6 +46,8 @@ def test_texts_that_do_not_correspond_and_parts_there_are_not_are_refused():
         lab.patching_sweep(model, BATCH, small_batch(tokens=5), first_value)
     with pytest.raises(InputError, match=r"no intermediate 'layers.\*.outputs'"):
         lab.patching_sweep(model, BATCH, SOURCE, first_value, part="outputs")
+    with pytest.raises(InputError, match=r"part is 'attention.\*'; expected one intermediate"):
+        lab.patching_sweep(model, BATCH, SOURCE, first_value, part="attention.*")
     with pytest.raises(InputError, match=r"axis is 'heads'; layers.0.output has tokens, hidden"):
         lab.patching_sweep(model, BATCH, SOURCE, first_value, axis="heads")
 

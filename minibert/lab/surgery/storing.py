@@ -68,6 +68,7 @@ def save(model: Bert | BertWithHeads, tokenizer: Tokenizer, folder: str | Path) 
     """
     encoder = encoder_of(model)
     parts = {name: _described(part) for name, part in _swapped_parts(encoder).items()}
+    _check_names_are_free(encoder)
     described = {
         "parts": parts,
         "pooler": encoder.pooler is not None,
@@ -124,6 +125,17 @@ def _swapped_parts(encoder: Bert) -> dict[str, Any]:
                 "nobody knows; put it there with minibert.lab.swapped"
             )
     return made
+
+
+def _check_names_are_free(encoder: Bert) -> None:
+    """InputError for a part of the user's own under a name by which `load` finds one of minibert's."""
+    for name, part in _swapped_parts(encoder).items():
+        kind = type(part)
+        if PARTS.get(kind.__name__, kind) is not kind:
+            raise InputError(
+                f"{name} is of your class {kind.__name__}, which is the name of a part of minibert's own, and would be loaded as "
+                "that; give your class another name"
+            )
 
 
 def _described(part: Any) -> dict[str, Any]:

@@ -112,3 +112,11 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path):
     minibert.save(small_model(), tokenizer_in(tmp_path), tmp_path / "other")
     with pytest.raises(CheckpointError, match="load it with minibert.load"):
         lab.load(tmp_path / "other")
+
+
+def test_a_part_of_the_users_own_under_a_name_of_minibert_is_not_stored(tmp_path: Path):
+    own = type("LocalAttention", (LocalAttention,), {})
+    swapped = lab.swapped(small_model(), "layers.1.attention", own, window=2)
+    with pytest.raises(InputError, match="your class LocalAttention, which is the name of a part of minibert's own"):
+        lab.save(swapped, tokenizer_in(tmp_path), tmp_path / "own")
+    assert not (tmp_path / "own").exists()
