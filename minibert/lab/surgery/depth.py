@@ -22,6 +22,8 @@ class SharedEncoder(Encoder):
     def __init__(self, old: Encoder, *, rngs: nnx.Rngs | None = None, order: Sequence[int]):
         self.rematerialise = False
         self.order = tuple(order)
+        if not self.order or not all(type(number) is int and 0 <= number < len(old.layers) for number in self.order):
+            raise InputError(f"order is {shown(order)}; expected numbers from 0 to {len(old.layers) - 1}, one for each step")
         self.layers = nnx.List([old.layers[number] for number in range(max(self.order) + 1)])
 
     def in_order(self) -> list[Layer]:

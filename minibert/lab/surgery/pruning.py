@@ -103,8 +103,19 @@ def pruning_report(
         model, without: the whole model, and what `pruned(model, heads)` made of it.
         heads: as given there.
         batch: on which both are run; as of `run`.
+
+    Raises InputError for heads that are not those by which the two models differ.
     """
     encoders = [encoder_of(each) for each in (model, without)]
+    kept = [[_kept(layer.attention) for layer in encoder.encoder.layers] for encoder in encoders]
+    given = {layer: set(numbers) for layer, numbers in _plain(heads).items()}
+    gone = {
+        layer: set(range(len(one))) - set(other) for layer, (one, other) in enumerate(zip(*kept, strict=False)) if one != other
+    }
+    # In a model that was pruned before, heads have other numbers than in the first one.
+    if len(kept[0]) != len(kept[1]) or (given != gone and all(one == list(range(len(one))) for one in kept[0])):
+        told = {layer: sorted(numbers) for layer, numbers in gone.items()}
+        raise InputError(f"heads is {shown(dict(heads))}; the heads that the second model lacks are {told}")
     order = steps_of(encoders[0])
     masks = [
         zero(f"layers.{step}.attention.context", heads=numbers)
@@ -115,6 +126,10 @@ def pruning_report(
     masked = run(encoders[0], batch, edits=masks).output.last_hidden_state
     difference = jnp.abs(masked - run(encoders[1], batch).output.last_hidden_state).max()
     return PruningReport(number_of_parameters(model), number_of_parameters(without), float(difference))
+
+
+def _kept(attention: Attention) -> list[int]:
+    return list(attention.kept if isinstance(attention, PrunedAttention) else range(attention.config.num_attention_heads))
 
 
 def _plain(heads: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -23,7 +23,7 @@ from minibert.checkpoints.new_folder import new_folder
 from minibert.config import MODIFIED_MODEL_TYPE, BertConfig
 from minibert.errors import CheckpointError, ConfigError, InputError, named, shown
 from minibert.lab.low_rank import LowRankDense, freeze_all_else
-from minibert.lab.surgery.depth import SharedEncoder
+from minibert.lab.surgery.depth import SharedEncoder, steps_of
 from minibert.lab.surgery.gated import GatedFeedForward
 from minibert.lab.surgery.local import LocalAttention
 from minibert.lab.surgery.pruning import PrunedAttention
@@ -187,8 +187,12 @@ def _built(
             raise CheckpointError(f"{file}: there is no part {named(name)}; was the file changed?")
         try:
             put(*places[name], part, options, rngs)
-        except TypeError as problem:
+        except (TypeError, ValueError, ArithmeticError, AttributeError, InputError) as problem:
             raise CheckpointError(f"{file}: {named(name)} cannot be made of the options {shown(options)}: {problem}") from None
+    if len(steps_of(encoder)) != config.num_hidden_layers:
+        raise CheckpointError(
+            f"{file}: num_hidden_layers is {config.num_hidden_layers}; its layers serve in {len(steps_of(encoder))} steps"
+        )
     heads = described.get("heads") or {}
     if not isinstance(heads, dict) or not all(name in HEADS and isinstance(entry, dict) for name, entry in heads.items()):
         raise CheckpointError(f"{file}: {KEY}.heads is {shown(heads)}; expected some of {', '.join(HEADS)}")

@@ -83,3 +83,10 @@ def test_the_laboratory_works_on_what_is_left():
 def test_heads_that_there_are_not_are_refused(heads: dict, message: str):
     with pytest.raises(InputError, match=message):
         lab.pruned(small_model(), heads)
+
+
+@pytest.mark.parametrize("heads", [{}, {9: [0]}, {0: [2]}, {0: [1], 1: [0]}])
+def test_a_report_of_other_heads_than_were_pruned_is_refused(heads: dict[int, list[int]]):
+    model = small_model()
+    with pytest.raises(InputError, match=r"the heads that the second model lacks are \{0: \[1\]\}"):
+        lab.pruning_report(model, lab.pruned(model, {0: [1]}), heads, small_batch())

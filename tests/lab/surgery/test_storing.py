@@ -79,7 +79,7 @@ def changed_config(folder: Path, **changes: object) -> None:
         ),
         ({"parts": {"layers.0.attention": {"class": "os.system", "options": {}}}}, InputError, "class os.system, which is none"),
         ({"parts": {"layers.0.attention": {"class": "LocalAttention", "options": {"radius": 2}}}}, CheckpointError, "radius"),
-        ({"parts": {"layers.0.attention": {"class": "LocalAttention", "options": {"window": -2}}}}, InputError, "window is -2"),
+        ({"parts": {"layers.0.attention": {"class": "LocalAttention", "options": {"window": -2}}}}, CheckpointError, "is -2"),
         ({"heads": ["masked_lm"]}, CheckpointError, "minibert_lab.heads is"),
         ({"heads": {"masked_lm": {"num_labels": "two", "dropout_prob": 0}}}, CheckpointError, "heads.masked_lm is"),
         ({"pooler": False}, CheckpointError, "pooler.dense.kernel is no parameter of this model"),
@@ -112,6 +112,27 @@ def test_tensors_that_do_not_fit_are_named(tmp_path: Path):
     minibert.save(small_model(), tokenizer_in(tmp_path), tmp_path / "other")
     with pytest.raises(CheckpointError, match="load it with minibert.load"):
         lab.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("depth", "order", "words"),
+    [
+        (3, [0, 9, 1], "expected numbers from 0 to 2"),
+        (3, [], "expected numbers from 0 to 2"),
+        (3, [0, -1, 1], "expected numbers from 0 to 2"),
+        (3, [0, 1], "num_hidden_layers is 3; its layers serve in 2 steps"),
+    ],
+)
+def test_layers_that_do_not_go_with_the_configuration_are_refused(depth: int, order: list[int], words: str, tmp_path: Path):
+    lab.save(lab.with_layers(small_model(), [0, 1, 1], shared=True), tokenizer_in(tmp_path), tmp_path / "saved")
+    file = tmp_path / "saved" / "config.json"
+    config = json.loads(file.read_text())
+    (part,) = (each for each in config["minibert_lab"]["parts"].values() if each["class"] == "SharedEncoder")
+    part["options"]["order"] = order
+    file.write_text(json.dumps(config | {"num_hidden_layers": depth}))
+    with pytest.raises(CheckpointError, match=words) as refused:
+        lab.load(tmp_path / "saved")
+    assert str(file) in str(refused.value)
 
 
 def test_a_part_of_the_users_own_under_a_name_of_minibert_is_not_stored(tmp_path: Path):
