@@ -89,10 +89,10 @@ class NumpyBert:
         for index in range(self.config.num_hidden_layers):
             hidden = self.layer(f"layers.{index}", hidden, mask, tap)
             hidden_states.append(hidden)
-        pooled = self.pooler(hidden, tap) if "pooler.dense.kernel" in self.parameters else None
-        masked_lm = self.masked_lm(hidden, tap) if "heads.masked_lm.dense.kernel" in self.parameters else None
+        pooled = self.pooler(hidden, tap) if self.has("pooler") else None
+        masked_lm = self.masked_lm(hidden, tap) if self.has("heads.masked_lm") else None
         next_sentence = None
-        if pooled is not None and "heads.next_sentence.dense.kernel" in self.parameters:
+        if pooled is not None and self.has("heads.next_sentence"):
             next_sentence = self.next_sentence(pooled, tap)
         return NumpyOutput(hidden_states, pooled, masked_lm, next_sentence)
 
@@ -156,6 +156,10 @@ class NumpyBert:
     def next_sentence(self, pooled: Float[np.ndarray, "batch hidden"], tap: Tap) -> Float[np.ndarray, "batch 2"]:
         """Whether the second text follows the first, and whether it does not (section 3.1, task 2)."""
         return tap("heads.next_sentence.logits", self.dense("heads.next_sentence.dense", pooled))
+
+    def has(self, part: str) -> bool:
+        """Whether there are parameters of this part."""
+        return any(path.startswith(f"{part}.") for path in self.parameters)
 
     def rows(self, name: str, indices: Integer[np.ndarray, "batch tokens"]) -> Float[np.ndarray, "batch tokens hidden"]:
         """The rows of a table."""

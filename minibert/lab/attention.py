@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from minibert.errors import InputError
+from minibert.lab.arguments import check_real
 from minibert.lab.named_array import NamedArray
 from minibert.lab.running import Model, forward_with, inputs_of, shapes_of
 from minibert.model.inputs import ModelInputs
@@ -32,7 +33,7 @@ class HeadStatistics(NamedTuple):
     on_next: NamedArray
     """To the token after it."""
     on_first: NamedArray
-    """To the first of the text, [CLS]."""
+    """To the first real one of the text, [CLS]."""
     on_last: NamedArray
     """To the last real one of the text, [SEP]."""
 
@@ -40,9 +41,10 @@ class HeadStatistics(NamedTuple):
 def head_statistics(model: Model, batch: Mapping[str, Any]) -> HeadStatistics:
     """Where the heads look, as Clark et al. 2019 ask it ("What does BERT look at?").
 
-    Raises InputError as the model does, and for layers with different numbers of heads.
+    Raises InputError as the model does, for texts of padding only, and for layers with different numbers of heads.
     """
     inputs = inputs_of(model, batch)
+    check_real(np.asarray(inputs.attention_mask))
     shapes = shapes_of(model, inputs)
     counts = {shape[1] for name, shape in shapes.items() if name.endswith("attention.probabilities")}
     if len(counts) > 1:
@@ -86,13 +88,17 @@ def _statistics(model: Model, inputs: ModelInputs) -> tuple[Array, ...]:
     tokens = real.shape[1]
     places = jnp.arange(tokens)
     gaps = jnp.abs(places[:, None] - places[None, :])
-    last = tokens - 1 - jnp.argmax(real[:, ::-1], axis=1)
+    first, last = jnp.argmax(real, axis=1), tokens - 1 - jnp.argmax(real[:, ::-1], axis=1)
+
+    def to(place: Array) -> Array:
+        return jnp.broadcast_to((places == place[:, None])[:, None, None], (real.shape[0], 1, tokens, tokens))
+
     on = {
         "itself": jnp.eye(tokens),
         "previous": jnp.eye(tokens, k=-1),
         "next": jnp.eye(tokens, k=1),
-        "first": jnp.broadcast_to(places == 0, (tokens, tokens)),
-        "last": jnp.broadcast_to((places == last[:, None])[:, None, None], (real.shape[0], 1, tokens, tokens)),
+        "first": to(first),
+        "last": to(last),
     }
     of_layer = partial(_of_layer, real=real, gaps=gaps, on=on)
     found = [of_layer(probabilities) for probabilities in _probabilities(model, inputs)]

@@ -15,14 +15,14 @@ import numpy as np
 from jax import Array
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import MOST
 from minibert.lab.named_array import NamedArray, axes_of
 from minibert.lab.names import fits, names_like
 
-MOST = (1 << 31) - 1
 Places = int | Sequence[Any]
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["value", "at"], meta_fields=["names", "action"])
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["value", "at"], meta_fields=["names", "action", "axes"])
 @dataclass(frozen=True, eq=False)
 class Edit:
     """Made by `replace`, `zero`, `scale`, `add` and `mean_ablate`."""
@@ -33,6 +33,8 @@ class Edit:
     value: Any
     at: Mapping[str, Any]
     """Places by axis, whole numbers; the edit is made where all of them are met."""
+    axes: tuple[str, ...] | None = None
+    """Of the value, where it has names for them: it is laid along these."""
 
     def concerns(self, name: str) -> bool:
         """Whether it edits this intermediate."""
@@ -41,12 +43,13 @@ class Edit:
     def apply(self, name: str, value: Array, real: Array) -> Array:
         """The intermediate, [batch, …] with all its axes, edited. `real` [batch, tokens] is 1 where a token is no padding."""
         axes = axes_of(name, value.ndim)
+        given = self.value_for(name, value.ndim, value.dtype)
         if self.action == "replace":
-            edited = jnp.broadcast_to(jnp.asarray(self.value, value.dtype), value.shape)
+            edited = jnp.broadcast_to(given, value.shape)
         elif self.action == "scale":
-            edited = value * jnp.asarray(self.value, value.dtype)
+            edited = value * given
         elif self.action == "add":
-            edited = value + jnp.asarray(self.value, value.dtype)
+            edited = value + given
         else:
             edited = jnp.broadcast_to(_mean(value, axes, real), value.shape)
         is_there = jnp.ones((1,) * value.ndim, bool)
@@ -55,6 +58,23 @@ class Edit:
             along = (jnp.arange(value.shape[dimension])[:, None] == jnp.reshape(places, (1, -1))).any(axis=1)
             is_there = is_there & along.reshape(-1, *[1] * (value.ndim - dimension - 1))
         return jnp.where(is_there, edited, value)
+
+    def value_for(self, name: str, dimensions: int, dtype: Any) -> Array:
+        """The value as it spreads to an intermediate of so many axes: a NamedArray's axes are brought to those of their names."""
+        value = jnp.asarray(self.value, dtype)
+        if self.axes is None:
+            return value
+        axes = axes_of(name, dimensions)
+        order = [self.axes.index(axis) for axis in axes if axis in self.axes]
+        return value.transpose(order).reshape(self._shape_along(axes))
+
+    def _shape_along(self, axes: tuple[str, ...]) -> tuple[int, ...]:
+        """The shape of the value as it spreads to an intermediate of these axes."""
+        shape = np.shape(self.value)
+        if self.axes is None:
+            return shape
+        lengths = dict(zip(self.axes, shape, strict=True))
+        return tuple(lengths.get(axis, 1) for axis in axes)
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """InputError where it fits none of the intermediates, by their names, or not all that it concerns."""
@@ -66,8 +86,13 @@ class Edit:
                 length = shape[axes.index(axis)]
                 if any(not 0 <= place < length for place in np.ravel(places).tolist()):
                     raise InputError(f"{axis} of the edit of {name} is {shown(places)}; expected places from 0 to {length - 1}")
+            if self.axes is not None and not set(self.axes) <= set(axes):
+                raise InputError(
+                    f"the value for {name} has the axes {', '.join(self.axes)}; expected some of {', '.join(axes)}, or an array "
+                    "without names"
+                )
             try:
-                spreads = np.broadcast_shapes(np.shape(self.value), shape) == shape
+                spreads = np.broadcast_shapes(self._shape_along(axes), shape) == shape
             except ValueError:
                 spreads = False
             if not spreads:
@@ -83,10 +108,14 @@ def replace(names: str, value: Any, **at: Places) -> Edit:
     Args:
         names: an intermediate's name, or a pattern with *.
         value: a number, or an array that is or spreads to the whole intermediate, of which the part at the same places is
-            taken: so a captured intermediate of another text can be given as it is.
+            taken: so a captured intermediate of another text can be given as it is. The axes of a NamedArray are laid along
+            those of the same names: one of [heads] has a number for each head.
         at: places by axis: `heads=3`, `tokens=[0, 1]`, `batch=0`, `hidden=308`; everywhere if absent.
+
+    Raises InputError for what is no number, no array of numbers, or too large for float32, and for what are no places; whether
+    they fit the intermediate is seen when a model is run.
     """
-    return Edit(names, "replace", _plain(value), _places(at))
+    return _edit(names, "replace", value, at)
 
 
 def zero(names: str, **at: Places) -> Edit:
@@ -96,12 +125,12 @@ def zero(names: str, **at: Places) -> Edit:
 
 def scale(names: str, factor: Any, **at: Places) -> Edit:
     """Multiply by a factor, or an array of them; arguments as of `replace`."""
-    return Edit(names, "scale", _plain(factor), _places(at))
+    return _edit(names, "scale", factor, at)
 
 
 def add(names: str, value: Any, **at: Places) -> Edit:
     """Add to what is there; arguments as of `replace`."""
-    return Edit(names, "add", _plain(value), _places(at))
+    return _edit(names, "add", value, at)
 
 
 def mean_ablate(names: str, **at: Places) -> Edit:
@@ -109,25 +138,39 @@ def mean_ablate(names: str, **at: Places) -> Edit:
 
     Of scores and probabilities it is the mean over texts and attending tokens.
     """
-    return Edit(names, "mean", 0.0, _places(at))
+    return _edit(names, "mean", 0.0, at)
+
+
+def _edit(names: str, action: str, value: Any, at: Mapping[str, Places]) -> Edit:
+    if not isinstance(names, str):
+        raise InputError(f"the intermediate to edit is {shown(names)}; expected a name, or a pattern with *: 'layers.*.output'")
+    axes = value.axes if isinstance(value, NamedArray) else None
+    return Edit(names, action, _plain(value.values if isinstance(value, NamedArray) else value), _places(at), axes)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, NamedArray):
-        return value.values
     try:
-        found = value if hasattr(value, "shape") else np.asarray(value, np.float32)
+        found = value if isinstance(value, jax.Array) else np.asarray(value)
     except (TypeError, ValueError):
         found = None
-    if value is None or found is None or not jnp.issubdtype(found.dtype, jnp.number) or jnp.iscomplexobj(found):
+    if found is None or not jnp.issubdtype(found.dtype, jnp.number) or jnp.iscomplexobj(found):
         raise InputError(f"the value of an edit is {shown(value)}; expected a number or an array of them")
-    return found
+    if isinstance(found, jax.Array) or isinstance(value, np.ndarray | np.generic):
+        return found
+    with np.errstate(over="ignore"):
+        narrow = found.astype(np.float32)
+    if not np.array_equal(np.isinf(found), np.isinf(narrow)):
+        raise InputError(f"the value of an edit is {shown(value)}, which float32 cannot hold; expected less than 3.4e38")
+    return narrow
 
 
 def _places(at: Mapping[str, Places]) -> dict[str, np.ndarray]:
     found = {}
     for axis, places in at.items():
-        array = np.asarray(places)
+        try:
+            array = np.asarray(places)
+        except ValueError:
+            raise InputError(f"{axis} is {shown(places)}; expected a whole number from 0 up, or a list of them") from None
         if array.dtype.kind not in "iu" or array.ndim > 1 or array.size == 0 or array.min() < 0 or array.max() > MOST:
             raise InputError(f"{axis} is {shown(places)}; expected a whole number from 0 up, or a list of them")
         found[axis] = array.astype(np.int32)

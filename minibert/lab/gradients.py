@@ -11,10 +11,10 @@ import numpy as np
 from jax import Array
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import Metric, check_metric, measured, whole_number
 from minibert.lab.edits import add, replace
 from minibert.lab.named_array import NamedArray, axes_of
 from minibert.lab.names import names_like
-from minibert.lab.patching import Metric
 from minibert.lab.running import Editing, Model, forward, inputs_of, run, shapes_of
 from minibert.model.inputs import ModelInputs
 from minibert.model.numerics import hidden_dtype
@@ -30,8 +30,10 @@ def gradients(model: Model, batch: Mapping[str, Any], metric: Metric, names: str
             gradient of their sum is that of each.
         names: of intermediates, or patterns with *.
 
-    Raises InputError for a batch that the model does not take and for names there are not.
+    Raises InputError for a batch that the model does not take, for names there are not, and for a metric that gives no number a
+    text.
     """
+    check_metric(metric)
     inputs = inputs_of(model, batch)
     shapes = shapes_of(model, inputs)
     found = names_like(names, shapes)
@@ -84,10 +86,11 @@ def integrated_gradients(
             within this share of the metric's largest size.
         most_steps: at most so many points are there on the line; a warning says when they do not do.
 
-    Raises InputError for a batch that the model does not take, a name there is not, and numbers out of range.
+    Raises InputError for a batch that the model does not take, a name there is not, numbers out of range, a metric that gives no
+    number a text, and where the metric or its gradient is not finite.
     """
-    if type(steps) is not int or not 1 <= steps <= 1000:
-        raise InputError(f"steps is {shown(steps)}; expected a whole number from 1 to 1,000")
+    check_metric(metric)
+    steps, most_steps = whole_number("steps", steps, 1, 1000), whole_number("most_steps", most_steps, 1)
     if type(tolerance) not in (int, float) or not 0.0 < tolerance < 1.0:
         raise InputError(f"tolerance is {shown(tolerance)}; expected a number between 0 and 1")
     inputs = inputs_of(model, batch)
@@ -97,12 +100,15 @@ def integrated_gradients(
     start = replace(name, baseline)
     start.check(shapes)
     here = run(model, batch, capture=name).captured[name].values
-    begin = jnp.broadcast_to(jnp.asarray(start.value, hidden_dtype(model.config)), here.shape)
-    ends = [np.asarray(metric(run(model, batch, edits=[replace(name, value)]).output), np.float64) for value in (begin, here)]
+    begin = jnp.broadcast_to(start.value_for(name, here.ndim, hidden_dtype(model.config)), here.shape)
+    ends = [np.asarray(_measured(model, inputs, jnp.asarray(value), name, metric), np.float64) for value in (begin, here)]
+    for end, whence in zip(ends, ("from the baseline", "as the model is"), strict=True):
+        _check_finite(end, f"the metric {whence}")
     difference, size = ends[1] - ends[0], max(float(np.abs(end).max()) for end in ends)
     pieces = 1
     while True:
         values = _in_pieces(model, inputs, begin, jnp.asarray(here), steps, pieces, name, metric)
+        _check_finite(values, "a gradient between the baseline and the value")
         error = float(np.abs(values.reshape(len(values), -1).sum(axis=1) - difference).max())
         if error <= tolerance * size or 2 * pieces * steps > most_steps:
             break
@@ -121,7 +127,8 @@ def integrated_gradients(
 def _gradients(model: Model, inputs: ModelInputs, zeros: dict[str, Array], metric: Metric) -> dict[str, Array]:
     def total(added: dict[str, Array]) -> Array:
         edits = [add(name, value) for name, value in added.items()]
-        return metric(forward(model, inputs, Editing(model, inputs, edits))).sum()
+        output = forward(model, inputs, Editing(model, inputs, edits))
+        return measured(metric, output, inputs.input_ids.shape[0], a_number_each=True).sum()
 
     return jax.grad(total)(zeros)
 
@@ -138,12 +145,25 @@ def _in_pieces(
     return total
 
 
+def _check_finite(values: np.ndarray, what: str) -> None:
+    is_sound = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if not is_sound.all():
+        raise InputError(f"{what} is not finite for text {int(np.argmin(is_sound))}; give another baseline, or another metric")
+
+
+@partial(jax.jit, static_argnames=("name", "metric"))
+def _measured(model: Model, inputs: ModelInputs, value: Array, name: str, metric: Metric) -> Array:
+    """The metric [batch] of the model with an intermediate in whose place `value` is."""
+    output = forward(model, inputs, Editing(model, inputs, [replace(name, value)]))
+    return measured(metric, output, inputs.input_ids.shape[0], a_number_each=True)
+
+
 @partial(jax.jit, static_argnames=("name", "metric"))
 def _integrated(
     model: Model, inputs: ModelInputs, begin: Array, end: Array, rule: tuple[Array, Array], name: str, metric: Metric
 ) -> Array:
     def at(value: Array) -> Array:
-        return metric(forward(model, inputs, Editing(model, inputs, [replace(name, value)])))
+        return _measured(model, inputs, value, name, metric)
 
     def add_point(total: Array, point: tuple[Array, Array]) -> tuple[Array, None]:
         share, weight = point

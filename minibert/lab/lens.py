@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from minibert.errors import InputError, shown
+from minibert.errors import InputError
+from minibert.lab.arguments import whole_number
 from minibert.lab.named_array import NamedArray
 from minibert.lab.running import Model, forward_with, inputs_of
 from minibert.model import BertWithHeads
@@ -34,13 +35,13 @@ def logit_lens(model: Model, batch: Mapping[str, Any], *, best: int = 5) -> Lens
 
     Raises InputError for a model without that head, and as the model does.
     """
-    with_heads = model if isinstance(model, BertWithHeads) else BertWithHeads(model, {})
-    heads = [name for name, head in with_heads.heads.items() if isinstance(head, MaskedLanguageModel)]
-    if not heads:
+    inputs = inputs_of(model, batch)
+    heads = dict(model.heads) if isinstance(model, BertWithHeads) else {}
+    names = [name for name, head in heads.items() if isinstance(head, MaskedLanguageModel)]
+    if not names:
         raise InputError('the model has no head for masked language modelling; load it with head="masked_lm"')
-    if type(best) is not int or not 1 <= best <= model.config.vocab_size:
-        raise InputError(f"best is {shown(best)}; expected a whole number from 1 to {model.config.vocab_size}")
-    ids, probabilities = _lens(with_heads, inputs_of(model, batch), heads[0], best)
+    best = whole_number("best", best, 1, model.config.vocab_size)
+    ids, probabilities = _lens(model, inputs, names[0], best)
     axes = ("layers", "batch", "tokens", "best")
     return Lens(NamedArray(np.asarray(ids), axes), NamedArray(np.asarray(probabilities), axes))
 

@@ -6,24 +6,37 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import number_above_zero, whole_number
+from minibert.lab.surgery.depth import FROZEN
 from minibert.lab.surgery.swapping import children_of, put
+from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.numerics import Dense, product
 from minibert.model.paths import path_of
 
 AnyModel = TypeVar("AnyModel", bound=nnx.Module)
 QUERIES_AND_VALUES = r"attention\.(query|value)$"
 """What the paper adapts (section 4.2)."""
-FROZEN = "frozen"
-"""The attribute that names to the optimiser what does not learn."""
+
+
+class NumpyLowRank(NumpyPart):
+    """A dense layer and what was learned beside it."""
+
+    def dense(self, name: str, x: Float[np.ndarray, "*batch inputs"]) -> Float[np.ndarray, "*batch outputs"]:
+        """`x W + b + (x A) B · alpha / rank`."""
+        learned = self.product(self.product(x, self.parameter(f"{name}.down")), self.parameter(f"{name}.up"))
+        return super().dense(f"{name}.dense", x) + learned * self.dtype.type(self.part.factor)
 
 
 class LowRankDense(nnx.Module):
     """`x W + b + (x A) B · alpha / rank`; A [in, rank] begins random, B [rank, out] zero, so that nothing changes at first."""
+
+    numpy_twin = NumpyLowRank
 
     def __init__(self, dense: Dense, rank: int, alpha: float, *, rngs: nnx.Rngs):
         self.dense = dense
@@ -51,6 +64,8 @@ class LowRankDense(nnx.Module):
 def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str = QUERIES_AND_VALUES, seed: int = 0) -> AnyModel:
     """A model some of whose dense layers learn by a low-rank product; all that it had, but its heads, is frozen for `fit`.
 
+    What is swapped into it afterwards learns.
+
     Args:
         model: which stays as it was; the copy shares its parameters.
         rank: of the products.
@@ -61,10 +76,7 @@ def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str 
     Raises InputError for a rank or alpha that makes no sense, for layers that are adapted already, and for a pattern that matches
     no dense layer.
     """
-    if type(rank) is not int or rank < 1:
-        raise InputError(f"rank is {shown(rank)}; expected a whole number from 1 up")
-    if type(alpha) not in (int, float) or not 0.0 < alpha < math.inf:
-        raise InputError(f"alpha is {shown(alpha)}; expected a number above 0")
+    rank, alpha, seed = whole_number("rank", rank, 1), number_above_zero("alpha", alpha), whole_number("seed", seed, 0)
     try:
         re.compile(layers)
     except (re.error, TypeError) as problem:

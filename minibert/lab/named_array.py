@@ -73,6 +73,8 @@ class NamedArray:
             dimension = axes.index(axis)
             if isinstance(place, np.integer):
                 place = int(place)
+            if isinstance(place, bool | np.bool_ | str):
+                raise InputError(f"{axis} is {shown(place)}; expected a number, a list of them, or a slice")
             try:
                 values = values[(slice(None),) * dimension + (place if isinstance(place, int | slice) else list(place),)]
             except TypeError:
@@ -89,6 +91,7 @@ class NamedArray:
         unknown = [axis for axis in over if axis not in self.axes]
         if unknown:
             raise InputError(f"there is no axis {shown(unknown[0])}; expected some of {', '.join(self.axes)}")
+        over = tuple(dict.fromkeys(over))
         values = self.values.mean(axis=tuple(self.axes.index(axis) for axis in over))
         return NamedArray(np.asarray(values), tuple(axis for axis in self.axes if axis not in over))
 

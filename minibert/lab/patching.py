@@ -10,13 +10,11 @@ import numpy as np
 from jax import Array
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import Metric, check_metric, measured, whole_number
 from minibert.lab.named_array import NamedArray, axes_of, by_axes
 from minibert.lab.names import names_like
 from minibert.lab.running import Model, forward, inputs_of, run, shapes_of
 from minibert.model.inputs import ModelInputs
-
-Metric = Callable[[Any], Array]
-"""From a model's output to an array that has a row a text."""
 
 
 def patching_sweep(
@@ -43,15 +41,18 @@ def patching_sweep(
     Returns:
         [layers, axis, batch, …]; what the metric is without any patch, `metric(model(**batch))` tells.
 
-    Raises InputError for texts that do not correspond, and for a part or an axis that there is not.
+    Raises InputError for texts that do not correspond, for a part or an axis that there is not, and for a metric that gives no
+    row a text.
     """
+    check_metric(metric)
+    rows_at_once = whole_number("rows_at_once", rows_at_once, 1)
     inputs, other = inputs_of(model, batch), inputs_of(model, source)
     if inputs.input_ids.shape != other.input_ids.shape:
         raise InputError(
             f"source has shape {list(other.input_ids.shape)}; expected that of the batch, {list(inputs.input_ids.shape)}: as "
             "many texts of as many tokens"
         )
-    if "*" in part:
+    if not isinstance(part, str) or "*" in part:
         raise InputError(f"part is {shown(part)}; expected one intermediate of a layer, like 'attention.context'")
     names = names_like(f"layers.*.{part}", shapes_of(model, inputs))
     axes = axes_of(names[0])
@@ -66,8 +67,8 @@ def patching_sweep(
     patches = tuple(captured[name].values for name in names)
     places = patches[0].shape[axes.index(axis)]
     texts = inputs.input_ids.shape[0]
-    variants = max(1, rows_at_once // texts)
     count = len(names) * places
+    variants = max(1, min(rows_at_once // texts, count))
     repeated = ModelInputs(*(np.tile(array, (variants, 1)) for array in inputs))
     found = []
     for first in range(0, count, variants):
@@ -102,7 +103,7 @@ def _patched(
         shape[0], shape[dimension + 1] = along.shape
         return jnp.where(along.reshape(shape), patch, by_variant).reshape(value.shape)
 
-    return metric(forward(model, inputs, _Only(tap, names)))
+    return measured(metric, forward(model, inputs, _Only(tap, names)), inputs.input_ids.shape[0], a_number_each=False)
 
 
 class _Only:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minibert.errors import InputError
+from minibert.lab.arguments import check_real, number_above_zero
 from minibert.lab.named_array import NamedArray
 from minibert.lab.running import Model, inputs_of, run
 
@@ -36,12 +37,14 @@ def linear_probes(
     Args:
         model: as `minibert.load` gives it.
         batch, evaluation: texts to learn from, and others.
-        labels, evaluation_labels: whole numbers, [batch] for texts, which are read at their first token, or [batch, tokens] for
-            tokens; −100 and padding count for nothing.
+        labels, evaluation_labels: whole numbers, [batch] for texts, which are read at their first real token, or
+            [batch, tokens] for tokens; −100 and padding count for nothing.
         strength: the inverse of the regularisation, scikit-learn's C.
 
-    Raises InputError for labels of another shape or of one class, and without scikit-learn.
+    Raises InputError for labels of another shape or of one class, for hidden states that are not finite, and without
+    scikit-learn.
     """
+    strength = number_above_zero("strength", strength)
     try:
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -63,7 +66,11 @@ def linear_probes(
 def _vectors(model: Model, batch: Mapping[str, Any], labels: Any, name: str) -> tuple[list[np.ndarray], np.ndarray]:
     """Of each layer [rows, hidden], and the labels of the rows."""
     mask = np.asarray(inputs_of(model, batch).attention_mask)
-    array = np.asarray(labels)
+    check_real(mask)
+    try:
+        array = np.asarray(labels)
+    except ValueError:
+        raise InputError(f"{name} are rows of different lengths; expected an array of whole numbers") from None
     if array.shape not in (mask.shape, mask.shape[:1]) or array.dtype.kind not in "iu":
         raise InputError(
             f"{name} has shape {list(array.shape)} and dtype {array.dtype}; expected whole numbers, {list(mask.shape[:1])} for "
@@ -71,11 +78,14 @@ def _vectors(model: Model, batch: Mapping[str, Any], labels: Any, name: str) -> 
         )
     if array.ndim == 1:
         by_token = np.full(mask.shape, IGNORED)
-        by_token[:, 0] = array
+        by_token[np.arange(len(mask)), mask.argmax(axis=1)] = array
     else:
         by_token = np.where(mask > 0, array, IGNORED)
     counts = by_token != IGNORED
     if not counts.any():
         raise InputError(f"{name} has no label that counts; all are {IGNORED} or of padding")
     captured = run(model, batch, capture=["embeddings.output", "layers.*.output"]).captured
-    return [layer.values[counts] for layer in captured.values()], by_token[counts]
+    layers = [layer.values[counts] for layer in captured.values()]
+    if not all(np.isfinite(layer).all() for layer in layers):
+        raise InputError("the model's hidden states are not finite for this batch; see minibert doctor")
+    return layers, by_token[counts]

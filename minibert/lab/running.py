@@ -41,11 +41,15 @@ def run(model: Model, batch: Mapping[str, Any], *, edits: Edit | Sequence[Edit] 
     """
     inputs = inputs_of(model, batch)
     shapes = shapes_of(model, inputs)
+    if not isinstance(edits, Edit | Iterable) or isinstance(edits, str):
+        raise InputError(f"edits is {shown(edits)}; expected what lab.replace, zero, scale, add or mean_ablate gives, or a list")
     edits = (edits,) if isinstance(edits, Edit) else tuple(edits)
     for edit in edits:
         if not isinstance(edit, Edit):
             raise InputError(f"an edit is {shown(edit)}; expected what lab.replace, zero, scale, add or mean_ablate gives")
         edit.check(shapes)
+        if edit.action == "mean" and not np.asarray(inputs.attention_mask).any():
+            raise InputError("the batch is padding only, and there is no mean over real tokens; give texts")
     names = names_like(capture, shapes)
     output, captured = _compiled(model, inputs, edits, names)
     return Run(output, {name: NamedArray(np.asarray(captured[name]), axes_of(name, captured[name].ndim)) for name in names})

@@ -158,12 +158,20 @@ def test_what_is_no_edit_no_batch_and_no_model_is_refused(without_shape_checks: 
         (lambda: lab.replace("layers.0.output", 1j), "the value of an edit is 1j"),
         (lambda: lab.replace("layers.0.output", np.asarray(["a"])), "the value of an edit is array"),
         (lambda: lab.zero("layers.0.output", tokens=2**40), "expected a whole number from 0 up"),
+        (lambda: lab.replace("layers.0.output", "3"), "the value of an edit is '3'"),
+        (lambda: lab.replace("layers.0.output", True), "the value of an edit is True"),
+        (lambda: lab.replace("layers.0.output", [[1.0], [1.0, 2.0]]), "the value of an edit is"),
+        (lambda: lab.scale("layers.0.output", 1e300), r"the value of an edit is 1e\+300, which float32 cannot hold"),
         (lambda: lab.zero("layers.0.output", tokens=-1), "tokens is -1; expected a whole number from 0 up"),
+        (lambda: lab.zero("layers.0.output", tokens=[[0], [1, 2]]), "tokens is .*; expected a whole number from 0 up"),
+        (lambda: lab.zero(["layers.0.output"]), r"the intermediate to edit is \['layers.0.output'\]; expected a name"),
     ):
         with pytest.raises(InputError, match=message):
             edit()
     for arguments, message in (
         ((model, BATCH, ["layers.0.output"]), "an edit is 'layers.0.output'; expected what lab.replace"),
+        ((model, BATCH, None), "edits is None; expected what lab.replace"),
+        ((model, BATCH, "layers.0.output"), "edits is 'layers.0.output'; expected what lab.replace"),
         ((model, {**BATCH, "labels": 1}, []), "the batch has the names input_ids, attention_mask, labels"),
         ((model, "hello", []), "the batch has the type str"),
         (("minilm-l6", BATCH, []), "the model is 'minilm-l6'; expected one that minibert.load gave"),
@@ -177,5 +185,28 @@ def test_what_is_no_edit_no_batch_and_no_model_is_refused(without_shape_checks: 
 def test_places_of_an_array_may_be_numbers_of_numpy(without_shape_checks: None):
     array = lab.run(small_model(), BATCH, capture="layers.0.attention.probabilities").captured["layers.0.attention.probabilities"]
     np.testing.assert_array_equal(array.at(heads=np.int64(1)).values, array.at(heads=1).values)
-    with pytest.raises(InputError, match="heads is 1.0; expected a number, a list of them, or a slice"):
-        array.at(heads=1.0)
+    for place in (1.0, True, "1"):
+        with pytest.raises(InputError, match=f"heads is {place!r}; expected a number, a list of them, or a slice"):
+            array.at(heads=place)
+    np.testing.assert_array_equal(array.mean("batch", "batch").values, array.mean("batch").values)
+
+
+def test_a_named_array_is_laid_along_the_axes_of_its_names():
+    model, name = small_model(), "layers.1.attention.context"
+    whole = lab.run(model, BATCH, capture=name).captured[name]
+    by_head = lab.NamedArray(np.array([0.0, 1.0, 2.0, 3.0], np.float32), ("heads",))
+    scaled = lab.run(model, BATCH, edits=lab.scale(name, by_head), capture=name).captured[name]
+    np.testing.assert_allclose(scaled, whole.values * by_head.values[:, None], rtol=1e-6)
+    turned = lab.NamedArray(whole.values.transpose(3, 0, 2, 1), ("head_dim", "batch", "heads", "tokens"))
+    doubled = lab.run(model, BATCH, edits=lab.add(name, turned), capture=name).captured[name]
+    np.testing.assert_allclose(doubled, 2.0 * whole.values, rtol=1e-6)
+    with pytest.raises(InputError, match="the value for layers.1.output has the axes heads; expected some of batch"):
+        lab.run(model, BATCH, edits=lab.replace("layers.1.output", by_head))
+    with pytest.raises(InputError, match=r"the value for layers.1.output has shape \[5\]; expected a number or what spreads"):
+        lab.run(model, BATCH, edits=lab.replace("layers.1.output", lab.NamedArray(np.ones(5), ("tokens",))))
+
+
+def test_a_batch_of_padding_has_no_mean():
+    batch = {**BATCH, "attention_mask": np.zeros_like(BATCH["attention_mask"])}
+    with pytest.raises(InputError, match="the batch is padding only, and there is no mean"):
+        lab.run(small_model(), batch, edits=lab.mean_ablate("layers.0.output"))

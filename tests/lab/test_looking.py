@@ -76,6 +76,43 @@ def test_cka_sees_through_turns_and_factors_and_nothing_else():
     assert lab.cka(vectors, other) == pytest.approx((one * two).sum() / np.sqrt((one * one).sum() * (two * two).sum()))
 
 
+def test_first_and_last_are_those_of_the_real_tokens():
+    batch = small_batch(texts=1, tokens=4)
+    batch["attention_mask"][:] = 1
+    left = {
+        "input_ids": np.pad(batch["input_ids"], ((0, 0), (2, 0))),
+        "attention_mask": np.pad(batch["attention_mask"], ((0, 0), (2, 0))),
+        "position_ids": np.array([[0, 0, 0, 1, 2, 3]], np.int32),
+    }
+    model = small_model()
+    for one, other in zip(lab.head_statistics(model, batch), lab.head_statistics(model, left), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    batch["attention_mask"][:] = 0
+    with pytest.raises(InputError, match="text 0 of the batch is padding only; leave it out"):
+        lab.head_statistics(model, batch)
+    with pytest.raises(InputError, match="text 0 of the batch is padding only; leave it out"):
+        lab.cka_of_layers(model, batch)
+
+
+def test_cka_takes_what_the_laboratory_gives_and_any_scale(without_shape_checks: None):
+    random = np.random.default_rng(0)
+    one, other = random.normal(size=(9, 4)), random.normal(size=(9, 5))
+    expected = lab.cka(one, other)
+    assert lab.cka(lab.NamedArray(one, ("tokens", "hidden")), other) == expected
+    assert lab.cka(1e200 * one, 1e-200 * other) == pytest.approx(expected, abs=1e-9)
+    assert lab.cka(one + 1e4, other) == pytest.approx(expected, abs=1e-6)
+    for wrong, message in (
+        (np.full((9, 4), 0.1), "the first vectors are all the same"),
+        (np.zeros((9, 4)), "the first vectors are all the same"),
+        (np.where(one > 1.0, np.nan, one), "the first vectors hold NaN or infinity"),
+        (one[:, None], r"the first vectors have the shape \[9, 1, 4\]; expected \[rows, features\]"),
+        (None, r"the first vectors have the shape \[\]|the first vectors are None"),
+        ("vectors", "the first vectors are 'vectors'; expected an array of numbers"),
+    ):
+        with pytest.raises(InputError, match=message):
+            lab.cka(wrong, other)
+
+
 def test_layers_are_compared_within_a_model_and_between_two():
     model = small_model()
     within = lab.cka_of_layers(model, BATCH)
@@ -85,5 +122,5 @@ def test_layers_are_compared_within_a_model_and_between_two():
     np.testing.assert_allclose(lab.cka_of_layers(model, BATCH, small_model()), within, atol=1e-6)
     with pytest.raises(InputError, match="3 and 2 rows"):
         lab.cka(np.ones((3, 2)), np.ones((2, 2)))
-    with pytest.raises(InputError, match="all vectors of a layer are the same"):
+    with pytest.raises(InputError, match="the first vectors are all the same"):
         lab.cka(np.ones((3, 2)), np.ones((3, 2)))

@@ -1,6 +1,9 @@
 """Sweeps equal to patches made one by one, gradients to finite differences, attributions to what they explain."""
 
+from typing import Any, cast
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_lab import first_value, small_batch, small_model
@@ -106,7 +109,64 @@ def test_attention_times_its_gradient_is_what_the_head_loses_to_first_order():
     ]
 
 
-def test_steps_and_names_there_are_not_are_refused():
+def numpy_metric(output: Any) -> Any:
+    return np.asarray(output.pooler_output)[:, 0]
+
+
+METRICS = {
+    "gives None": (lambda output: None, "the metric gives None; expected an array of JAX"),
+    "a pair": (lambda output: (output.pooler_output[:, 0],) * 2, "the metric gives the type tuple; expected an array of JAX"),
+    "a number": (lambda output: output.pooler_output.sum(), r"the metric gives \[\] of float32; expected \[batch"),
+    "a row a token": (lambda output: output.last_hidden_state[0], r"the metric gives \[6, 16\] of float32; expected \[batch"),
+    "whole numbers": (lambda output: output.pooler_output.argmax(axis=1), r"the metric gives \[\d+\] of int32; expected \[batch"),
+    "NumPy": (numpy_metric, "the metric computes with NumPy, which is not compiled"),
+    "no function": (3, "the metric is 3; expected a function of the model's output"),
+}
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_a_metric_that_gives_something_else_is_refused_before_anything_is_computed(kind: str, without_shape_checks: None):
+    metric, message = METRICS[kind]
+    model, metric = small_model(), cast(Any, metric)
+    for compute in (
+        lambda: lab.patching_sweep(model, BATCH, SOURCE, metric),
+        lambda: lab.gradients(model, BATCH, metric, "layers.0.output"),
+        lambda: lab.integrated_gradients(model, BATCH, metric),
+    ):
+        with pytest.raises(InputError, match=message):
+            compute()
+
+
+def test_only_a_sweep_takes_a_metric_with_several_numbers_a_text():
+    model = small_model()
+    assert lab.patching_sweep(model, BATCH, SOURCE, pooled).axes == ("layers", "tokens", "batch", "metric_0")
+    with pytest.raises(InputError, match=r"gives \[3, 16\] of float32; expected \[batch\] of floating point, a number a text"):
+        lab.gradients(model, BATCH, pooled, "layers.0.output")
+
+
+def pooled(output: Any) -> Any:
+    return output.pooler_output
+
+
+def test_attributions_of_what_is_not_finite_are_refused():
+    model = small_model()
+    with pytest.raises(InputError, match="the metric from the baseline is not finite for text 0; give another baseline"):
+        lab.integrated_gradients(model, BATCH, first_value, baseline=np.nan)
+    with pytest.raises(InputError, match="a gradient between the baseline and the value is not finite for text 0"):
+        lab.integrated_gradients(model, BATCH, root_of_square)
+
+
+def root_of_square(output: Any) -> Any:
+    """|x| as people write it, whose gradient at zero is none."""
+    zero = 0.0 * output.pooler_output[:, 0]
+    return output.pooler_output[:, 1] + jnp.sqrt(zero * zero)
+
+
+def test_steps_and_names_there_are_not_are_refused(without_shape_checks: None):
+    with pytest.raises(InputError, match="most_steps is 0; expected a whole number from 1 up"):
+        lab.integrated_gradients(small_model(), BATCH, first_value, most_steps=0)
+    with pytest.raises(InputError, match="rows_at_once is 'all'; expected a whole number from 1 up"):
+        lab.patching_sweep(small_model(), BATCH, SOURCE, first_value, rows_at_once=cast(Any, "all"))
     with pytest.raises(InputError, match="steps is 0; expected a whole number from 1 to 1,000"):
         lab.integrated_gradients(small_model(), BATCH, first_value, steps=0)
     with pytest.raises(InputError, match="tolerance is 0.0; expected a number between 0 and 1"):

@@ -43,6 +43,23 @@ def test_padding_and_ignored_labels_count_for_nothing():
     assert set(as_texts.tolist()) <= {0.0, 1.0}
 
 
+def test_a_text_is_read_at_its_first_real_token(without_shape_checks: None):
+    model, random = small_model(), np.random.default_rng(3)
+    ids = random.integers(1, 30, (40, 4)).astype(np.int32)
+    labels = (ids[:, 0] > 15).astype(np.int32)
+    batch = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    left = {name: np.pad(array, ((0, 0), (2, 0))) for name, array in batch.items()}
+    left["position_ids"] = np.broadcast_to(np.array([0, 0, 0, 1, 2, 3], np.int32), (40, 6))
+    one, other = (lab.linear_probes(model, each, labels, each, labels) for each in (batch, left))
+    np.testing.assert_array_equal(one.accuracy, other.accuracy)
+    left["attention_mask"] = left["attention_mask"].copy()
+    left["attention_mask"][7] = 0
+    with pytest.raises(InputError, match="text 7 of the batch is padding only; leave it out"):
+        lab.linear_probes(model, left, labels, batch, labels)
+    with pytest.raises(InputError, match="strength is 0; expected a number above 0"):
+        lab.linear_probes(model, batch, labels, batch, labels, strength=0)
+
+
 def test_labels_of_another_shape_and_of_one_class_are_refused():
     train, test = batches()
     labels = train["input_ids"] % 2

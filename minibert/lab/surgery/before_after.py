@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import check_real, whole_number
 from minibert.lab.running import Model, Run, inputs_of, run, shapes_of
 from minibert.lab.surgery.sizes import number_of_parameters
 from minibert.model.inputs import ModelInputs
@@ -48,7 +49,7 @@ class BeforeAfter:
         before, after = self.parameters
         lines = [
             f"parameters  {before:,} before, {after:,} after ({after / before - 1.0:+.1%})",
-            f"vectors     of {self.texts} texts: cosine {self.cosines.mean():.4f} in the mean, {self.cosines.min():.4f} at least",
+            f"vectors     of {self.texts} texts: {self._cosines_in_words()}",
             f"neighbours  {self.neighbours_kept.mean():.0%} of the nearest {self.neighbours} are still among them",
         ]
         if self.attention_moved is None:
@@ -63,8 +64,14 @@ class BeforeAfter:
         if self.scores is not None:
             lines.append(f"score       {_spread(self.scores[0])} before, {_spread(self.scores[1])} after")
             gains = self.scores[1] - self.scores[0]
-            lines.append(f"            seed by seed {_spread(gains, sign='+')} over {len(gains)} seeds")
+            over = f"over {len(gains)} seeds" if len(gains) > 1 else "of one seed, which may be chance"
+            lines.append(f"            seed by seed {_spread(gains, sign='+')} {over}")
         return "\n".join(lines)
+
+    def _cosines_in_words(self) -> str:
+        if np.isnan(self.cosines).any():
+            return "not comparable: other widths"
+        return f"cosine {self.cosines.mean():.4f} in the mean, {self.cosines.min():.4f} at least"
 
 
 def before_after(
@@ -73,7 +80,7 @@ def before_after(
     batch: Mapping[str, Any],
     *,
     score: Score | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Iterable[int] = (0, 1, 2),
     neighbours: int = 5,
     rounds: int = 9,
 ) -> BeforeAfter:
@@ -87,19 +94,25 @@ def before_after(
         neighbours: how many nearest texts by cosine are looked at; at most as many as there are others.
         rounds: how often both are timed, in random order.
 
-    Raises InputError for fewer than two texts, no round or seed, and as `run` does.
+    Raises InputError for fewer than two texts, for texts of padding only, for no round or seed, for hidden states that are not
+    finite, for a score that is no number, and as `run` does.
     """
+    neighbours, rounds = whole_number("neighbours", neighbours, 1), whole_number("rounds", rounds, 1)
+    tried = _checked_seeds(seeds)
+    if score is not None and not callable(score):
+        raise InputError(f"score is {shown(score)}; expected a function of a model and a seed")
     inputs = [inputs_of(model, batch) for model in (before, after)]
     mask = np.asarray(inputs[0].attention_mask)
     texts = len(mask)
     if texts < 2:
         raise InputError(f"the batch has {texts} text; expected two at least, for nearest neighbours")
-    for name, number in (("neighbours", neighbours), ("rounds", rounds), ("seeds", len(seeds))):
-        if type(number) is not int or number < 1:
-            raise InputError(f"{name} is {shown(number)}; expected a whole number from 1 up" + " of them" * (name == "seeds"))
+    check_real(mask)
     neighbours = min(neighbours, texts - 1)
     names = _comparable_attention(before, after, inputs)
     runs = [run(model, batch, capture=names) for model in (before, after)]
+    for which, each in zip(("first", "second"), runs, strict=True):
+        if not np.isfinite(np.asarray(each.output.last_hidden_state, np.float32)).all():
+            raise InputError(f"the last hidden states of the {which} model are not finite for this batch; see minibert doctor")
     moved = [_moved(runs[0].captured[name].values, runs[1].captured[name].values, mask) for name in names]
     vectors = [_vectors(each, mask) for each in runs]
     same_width = vectors[0].shape == vectors[1].shape
@@ -114,8 +127,26 @@ def before_after(
         neighbours_kept=kept,
         attention_moved=np.asarray(moved) if moved else None,
         seconds=_seconds(before, after, batch, rounds),
-        scores=None if score is None else tuple(np.asarray([score(m, seed) for seed in seeds]) for m in (before, after)),  # type: ignore[arg-type]
+        scores=None if score is None else (_scores(score, before, tried), _scores(score, after, tried)),
     )
+
+
+def _checked_seeds(seeds: Any) -> list[int]:
+    given = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else []
+    if not given:
+        raise InputError(f"seeds is {shown(seeds)}; expected one whole number at least, in a list")
+    return [whole_number("a seed", seed, 0) for seed in given]
+
+
+def _scores(score: Score, model: Model, seeds: Sequence[int]) -> Float[np.ndarray, " seeds"]:
+    found = []
+    for seed in seeds:
+        value = score(model, seed)
+        try:
+            found.append(float(value))
+        except (TypeError, ValueError):
+            raise InputError(f"score gives {shown(value)} for the seed {seed}; expected a number, more being better") from None
+    return np.asarray(found)
 
 
 def _vectors(run: Run, mask: np.ndarray) -> Float[np.ndarray, "texts hidden"]:
@@ -161,5 +192,5 @@ def _seconds(before: Model, after: Model, batch: Mapping[str, Any], rounds: int)
 
 
 def _spread(values: np.ndarray, sign: str = "") -> str:
-    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
-    return f"{values.mean():{sign}.4f} ± {deviation:.4f}"
+    mean = f"{values.mean():{sign}.4f}"
+    return f"{mean} ± {values.std(ddof=1):.4f}" if len(values) > 1 else mean

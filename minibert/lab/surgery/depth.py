@@ -1,5 +1,6 @@
 """Depth: layers left out, repeated, brought into another order, or shared."""
 
+import re
 from collections.abc import Sequence
 
 import jax
@@ -11,6 +12,9 @@ from minibert.lab.surgery.sizes import with_config
 from minibert.lab.surgery.swapping import AnyModel, encoder_of, put
 from minibert.model import Bert
 from minibert.model.encoder import Encoder, Layer
+
+FROZEN = "frozen"
+"""The attribute of a model that names to the optimiser what does not learn, by the paths of parameters."""
 
 
 class SharedEncoder(Encoder):
@@ -65,4 +69,19 @@ def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False)
     if shared and len(own) < len(numbers):
         order = [own.index(number) for number in numbers]
         put(inner, "encoder", SharedEncoder, {"order": order}, nnx.Rngs(0))
+    if hasattr(copy, FROZEN):
+        setattr(copy, FROZEN, _renumbered(getattr(copy, FROZEN), own))
     return copy
+
+
+def _renumbered(paths: Sequence[str], layers: Sequence[int]) -> tuple[str, ...]:
+    """The paths of parameters when these layers of the former ones are the only ones, in this order."""
+    found = []
+    for path in paths:
+        of_layer = re.match(r"((?:bert\.)?encoder\.layers\.)(\d+)(\..*)", path)
+        if of_layer is None:
+            found.append(path)
+        else:
+            places = [place for place, layer in enumerate(layers) if layer == int(of_layer[2])]
+            found += [f"{of_layer[1]}{place}{of_layer[3]}" for place in places]
+    return tuple(found)

@@ -7,6 +7,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
+from minibert.lab.surgery.swapping import take_over
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.activations import ACTIVATION_FUNCTIONS
 from minibert.model.feed_forward import FeedForward
@@ -40,8 +41,7 @@ class GatedFeedForward(FeedForward):
     numpy_twin = NumpyGated
 
     def __init__(self, old: FeedForward, *, rngs: nnx.Rngs, from_scratch: bool = False):
-        for name, value in vars(old).items():
-            setattr(self, name, value)
+        take_over(self, old, FeedForward)
         config = self.config
         self.gate = Dense(config.hidden_size, config.intermediate_size, config, rngs=rngs)
         self.gate.bias[...] = jnp.ones_like(self.gate.bias[...])

@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Integer
 
 from minibert.errors import InputError, shown
+from minibert.lab.surgery.swapping import take_over
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.attention import Attention
 from minibert.model.tap import Tap
@@ -41,8 +42,7 @@ class LocalAttention(Attention):
     numpy_twin = NumpyLocal
 
     def __init__(self, old: Attention, *, rngs: nnx.Rngs | None = None, window: int = 8, first_is_global: bool = True):
-        for name, value in vars(old).items():
-            setattr(self, name, value)
+        take_over(self, old, Attention)
         if type(window) is not int or window < 0:
             raise InputError(f"window is {shown(window)}; expected a whole number from 0 up")
         self.window, self.first_is_global = window, bool(first_is_global)

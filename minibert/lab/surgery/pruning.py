@@ -15,9 +15,24 @@ from minibert.lab.edits import zero
 from minibert.lab.running import run
 from minibert.lab.surgery.depth import steps_of
 from minibert.lab.surgery.sizes import number_of_parameters
-from minibert.lab.surgery.swapping import AnyModel, encoder_of, swapped
+from minibert.lab.surgery.swapping import AnyModel, encoder_of, swapped, take_over
+from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.attention import Attention
 from minibert.model.numerics import Dense
+
+
+class NumpyPruned(NumpyPart):
+    """Attention of fewer heads, each as wide as it was."""
+
+    def split_heads(self, x: Float[np.ndarray, "batch tokens width"]) -> Float[np.ndarray, "batch kept tokens head_dim"]:
+        """Each token's vector in pieces, one for each head that was kept, and the heads before the tokens."""
+        batch, tokens, _ = x.shape
+        return x.reshape(batch, tokens, len(self.part.kept), self.config.head_dim).transpose(0, 2, 1, 3)
+
+    def merge_heads(self, x: Float[np.ndarray, "batch kept tokens head_dim"]) -> Float[np.ndarray, "batch tokens width"]:
+        """The inverse of `split_heads`."""
+        batch, _, tokens, _ = x.shape
+        return x.transpose(0, 2, 1, 3).reshape(batch, tokens, len(self.part.kept) * self.config.head_dim)
 
 
 class PrunedAttention(Attention):
@@ -27,9 +42,10 @@ class PrunedAttention(Attention):
     heads show the kept ones.
     """
 
+    numpy_twin = NumpyPruned
+
     def __init__(self, old: Attention, *, rngs: nnx.Rngs | None = None, kept: Sequence[int]):
-        for name, value in vars(old).items():
-            setattr(self, name, value)
+        take_over(self, old, Attention)
         self.kept = tuple(kept)
         heads, width = self.config.num_attention_heads, self.config.head_dim
         if not self.kept or sorted(set(self.kept)) != list(self.kept) or not all(0 <= head < heads for head in self.kept):

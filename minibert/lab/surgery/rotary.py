@@ -12,6 +12,7 @@ from jax import Array
 from jaxtyping import Float, Integer
 
 from minibert.errors import InputError, shown
+from minibert.lab.surgery.swapping import take_over
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.attention import Attention
 from minibert.model.dropout import dropout
@@ -99,8 +100,7 @@ class RotaryAttention(Attention):
     numpy_twin = NumpyRotary
 
     def __init__(self, old: Attention, *, rngs: nnx.Rngs | None = None, base: float = 10_000.0):
-        for name, value in vars(old).items():
-            setattr(self, name, value)
+        take_over(self, old, Attention)
         if self.config.head_dim % 2:
             raise InputError(f"head_dim is {self.config.head_dim}; rotary positions need an even number, for they turn pairs")
         if type(base) not in (int, float) or not 1.0 < base < 1e12:

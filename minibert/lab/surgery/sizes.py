@@ -9,6 +9,7 @@ from flax import nnx
 from jax import Array
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import whole_number
 from minibert.lab.surgery.swapping import AnyModel, encoder_of
 from minibert.model import BertWithHeads
 from minibert.model.heads import MaskedLanguageModel
@@ -40,11 +41,12 @@ def resized(
     Raises InputError for a size below 1 or without a change, and ConfigError for one beyond what a BERT may have.
     """
     sizes = {"vocab_size": vocab_size, "max_position_embeddings": max_position_embeddings}
-    wanted = {name: size for name, size in sizes.items() if size is not None}
+    wanted = {name: whole_number(name, size, 1) for name, size in sizes.items() if size is not None}
     if not wanted:
         raise InputError("no size was given; give vocab_size=, max_position_embeddings=, or both")
     if positions not in POSITIONS:
         raise InputError(f"positions is {shown(positions)}; expected one of {', '.join(POSITIONS)}")
+    seed = whole_number("seed", seed, 0)
     copy: AnyModel = with_config(model, **wanted)
     encoder = encoder_of(copy)
     rngs = nnx.Rngs(seed)

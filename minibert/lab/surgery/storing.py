@@ -22,8 +22,8 @@ from minibert.checkpoints.matching import FLOATING
 from minibert.checkpoints.new_folder import new_folder
 from minibert.config import MODIFIED_MODEL_TYPE, BertConfig
 from minibert.errors import CheckpointError, ConfigError, InputError, named, shown
-from minibert.lab.low_rank import LowRankDense, freeze_all_else
-from minibert.lab.surgery.depth import SharedEncoder, steps_of
+from minibert.lab.low_rank import LowRankDense
+from minibert.lab.surgery.depth import FROZEN, SharedEncoder, steps_of
 from minibert.lab.surgery.gated import GatedFeedForward
 from minibert.lab.surgery.local import LocalAttention
 from minibert.lab.surgery.pruning import PrunedAttention
@@ -49,7 +49,7 @@ PARTS: dict[str, Part] = {
 }
 """Those of minibert, by the names that files give them."""
 KEY = "minibert_lab"
-"""The key of the configuration under which a model's parts, pooler and heads are described."""
+"""The key of the configuration under which a model's parts, pooler, heads and frozen parameters are described."""
 
 
 def save(model: Bert | BertWithHeads, tokenizer: Tokenizer, folder: str | Path) -> list[Path]:
@@ -66,16 +66,20 @@ def save(model: Bert | BertWithHeads, tokenizer: Tokenizer, folder: str | Path) 
     Returns the files. Raises InputError for a part that was put there by hand, and for a head of the user's own; CheckpointError
     as `minibert.save` does.
     """
+    _check_arguments(model, tokenizer, folder)
     encoder = encoder_of(model)
     parts = {name: _described(part) for name, part in _swapped_parts(encoder).items()}
     _check_names_are_free(encoder)
+    variables = parameters_of(model)
     described = {
         "parts": parts,
         "pooler": encoder.pooler is not None,
         "heads": _described_heads(model) if isinstance(model, BertWithHeads) else {},
+        # Of parameters that were swapped since, none is there any more.
+        "frozen": [path for path in getattr(model, FROZEN, ()) if path in variables],
     }
     config = {**model.config.to_hf(), "model_type": MODIFIED_MODEL_TYPE, "dtype": model.config.param_dtype, KEY: described}
-    tensors = {path: np.asarray(variable.get_value()) for path, variable in parameters_of(model).items()}
+    tensors = {path: np.asarray(variable.get_value()) for path, variable in variables.items()}
     with new_folder(Path(folder)) as work:
         write_safetensors(work / SINGLE_FILE, tensors, {"format": MODIFIED_MODEL_TYPE})
         (work / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -94,6 +98,10 @@ def load(folder: str | Path, *, parts: Mapping[str, Part] | None = None, **overr
     Raises CheckpointError for a folder that is none of `minibert.lab.save`'s or is damaged, and for tensors that do not fit;
     InputError for a part whose class is not given; ConfigError as `minibert.load` does.
     """
+    if not isinstance(folder, str | Path):
+        raise InputError(f"folder is {shown(folder)}; expected the path of a folder that minibert.lab.save wrote")
+    if not isinstance(parts, Mapping | None):
+        raise InputError(f"parts is {shown(parts)}; expected a mapping from names to classes, {{'MyAttention': MyAttention}}")
     folder = Path(folder)
     file = folder / "config.json"
     if not file.exists():
@@ -108,9 +116,30 @@ def load(folder: str | Path, *, parts: Mapping[str, Part] | None = None, **overr
     # Without values: what the parts draw and copy is never computed, the file has it all.
     model: Bert | BertWithHeads = jax.eval_shape(lambda: _built(config, described, plan, file))
     _fill(model, folder / SINGLE_FILE, jnp.dtype(config.param_dtype))
-    if any(part is LowRankDense for _, part, _ in plan):
-        freeze_all_else(model)
+    _freeze(model, described, file)
     return model
+
+
+def _check_arguments(model: Any, tokenizer: Any, folder: Any) -> None:
+    for name, value, kind, expected in (
+        ("model", model, Bert | BertWithHeads, "a Bert or a BertWithHeads"),
+        ("tokenizer", tokenizer, Tokenizer, "a minibert.Tokenizer, such as Tokenizer.from_folder gives"),
+        ("folder", folder, str | Path, "the path of a new folder"),
+    ):
+        if not isinstance(value, kind):
+            raise InputError(f"{name} is {shown(value)}; expected {expected}")
+
+
+def _freeze(model: Bert | BertWithHeads, described: Mapping[str, Any], file: Path) -> None:
+    """Name to the optimiser what did not learn when the model was saved."""
+    frozen = described.get("frozen", [])
+    if not isinstance(frozen, list) or not all(isinstance(path, str) for path in frozen):
+        raise CheckpointError(f"{file}: {KEY}.frozen is {shown(frozen)}; expected the paths of parameters")
+    unknown = sorted(set(frozen) - set(parameters_of(model)))
+    if unknown:
+        raise CheckpointError(f"{file}: {KEY}.frozen names {named(unknown[0])}, which is no parameter of this model")
+    if frozen:
+        setattr(model, FROZEN, tuple(frozen))
 
 
 def _swapped_parts(encoder: Bert) -> dict[str, Any]:
@@ -179,8 +208,10 @@ def _plan(described: Mapping[str, Any], known: Mapping[str, Part], file: Path) -
 def _built(
     config: BertConfig, described: Mapping[str, Any], plan: list[tuple[str, Part, dict[str, Any]]], file: Path
 ) -> Bert | BertWithHeads:
-    rngs = nnx.Rngs(0)
-    encoder = Bert(config, rngs=rngs, add_pooling_layer=described.get("pooler") is not False)
+    rngs, pooler = nnx.Rngs(0), described.get("pooler")
+    if not isinstance(pooler, bool):
+        raise CheckpointError(f"{file}: {KEY}.pooler is {shown(pooler)}; expected true or false")
+    encoder = Bert(config, rngs=rngs, add_pooling_layer=pooler)
     for name, part, options in plan:
         places = {found: (parent, attribute) for found, parent, attribute in parts_of(encoder)}
         if name not in places:

@@ -1,16 +1,19 @@
 """Swapping: a part of a model becomes a module of the user's own, which may take over parameters of the one that it replaces."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 from flax import nnx
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import whole_number
 from minibert.lab.names import fits, in_short
 from minibert.model import Bert, BertWithHeads
 from minibert.model.anatomy import MADE_WITH, foreign_parts
+from minibert.strict_json import parse_json_object
 
 AnyModel = TypeVar("AnyModel", Bert, BertWithHeads)
 Part = Callable[..., nnx.Module]
@@ -28,14 +31,20 @@ def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options
             NNX module that is called, and calls its tap, as the old one does. To be verified against a NumPy twin its class
             has an attribute `numpy_twin`: see `numpy_twin`.
         seed: of its random numbers.
-        options: given to it; of what JSON can hold, for a model that is to be saved.
+        options: given to it, as they come back from a file: of what JSON can hold, with lists in place of tuples and arrays.
 
-    Raises InputError for a pattern that no part fits, and for a part that was swapped before: the second would undo the first.
+    Raises InputError for a pattern that no part fits, for a part that was swapped before: the second would undo the first, for
+    options that no file can hold, and for a part that cannot be made of what it is to replace.
     """
+    if not isinstance(model, Bert | BertWithHeads):
+        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
+    if not callable(part):
+        raise InputError(f"the part is {shown(part)}; expected the class of a module, or a function that makes one")
+    seed = whole_number("seed", seed, 0)
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
     encoder = encoder_of(copy)
     parts = {name: (parent, attribute) for name, parent, attribute in parts_of(encoder)}
-    chosen = [name for name in parts if fits(name, where)]
+    chosen = [name for name in parts if isinstance(where, str) and fits(name, where)]
     if not chosen:
         raise InputError(f"where is {shown(where)}; this model has the parts {in_short(parts)}")
     foreign = foreign_parts(encoder)
@@ -58,16 +67,59 @@ def encoder_of(model: Bert | BertWithHeads) -> Bert:
     return model.bert if isinstance(model, BertWithHeads) else model
 
 
-def put(parent: Any, attribute: str, part: Part, options: dict[str, Any], rngs: nnx.Rngs) -> None:
-    """Replace one part, and let the new one remember how it was made. InputError for options that JSON cannot hold."""
-    new = part(getattr(parent, attribute), rngs=rngs, **options)
-    if not isinstance(new, nnx.Module):
-        raise InputError(f"{getattr(part, '__name__', part)} made {shown(new)}; expected an NNX module")
+def put(parent: Any, attribute: str, part: Part, options: Mapping[str, Any], rngs: nnx.Rngs) -> None:
+    """Replace one part, and let the new one remember how it was made.
+
+    Raises InputError for options that JSON cannot hold, and for a part that cannot be made of what is there.
+    """
+    stored = _stored(options)
+    old, called = getattr(parent, attribute), getattr(part, "__name__", shown(part))
     try:
-        setattr(new, MADE_WITH, json.dumps(options, sort_keys=True))
-    except TypeError:
-        raise InputError(f"the options {shown(options)} cannot be stored; give numbers, texts, and lists of them") from None
+        new = part(old, rngs=rngs, **json.loads(stored))
+    except (TypeError, AttributeError) as problem:
+        raise InputError(
+            f"{called} cannot be made of the {type(old).__name__} that is there and the options {shown(dict(options))}: {problem}"
+        ) from problem
+    if not isinstance(new, nnx.Module):
+        raise InputError(f"{called} made {shown(new)}; expected an NNX module")
+    setattr(new, MADE_WITH, stored)
     setattr(parent, attribute, new)
+
+
+def take_over(new: nnx.Module, old: Any, kind: type[nnx.Module]) -> None:
+    """Give a part all that the one holds which it replaces; InputError where that is of another kind."""
+    if not isinstance(old, kind):
+        raise InputError(
+            f"{type(new).__name__} replaces a part of the class {kind.__name__}, and this one is {type(old).__name__}"
+        )
+    for name, value in vars(old).items():
+        setattr(new, name, value)
+
+
+def _stored(options: Mapping[str, Any]) -> str:
+    """The options as JSON that `lab.load` reads; InputError where it would not."""
+    try:
+        text = json.dumps(_plain(options), sort_keys=True, allow_nan=False)
+        parse_json_object(text.encode(), "the options", error=InputError)
+    except (TypeError, ValueError, RecursionError, InputError):
+        raise InputError(
+            f"the options {shown(dict(options))} cannot be stored; give finite numbers, texts, lists of them, and mappings with "
+            "texts for keys"
+        ) from None
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back. TypeError for a mapping from anything but texts, whose keys would come back as texts."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a key is no text")
+        return {key: _plain(each) for key, each in value.items()}
+    return value
 
 
 def parts_of(encoder: Bert) -> Iterator[tuple[str, Any, str]]:

@@ -10,9 +10,9 @@ from minibert.checkpoints.blueprint import parameters_of
 from minibert.config import BertConfig
 from minibert.errors import InputError
 from minibert.lab.surgery.depth import SharedEncoder, steps_of
-from minibert.lab.surgery.swapping import encoder_of, name_of_part
+from minibert.lab.surgery.swapping import encoder_of, name_of_part, parts_of
 from minibert.model import Bert, BertWithHeads
-from minibert.model.anatomy import foreign_parts
+from minibert.model.anatomy import MADE_WITH, foreign_parts
 from minibert.numpy_bert import NumpyBert, Tap
 
 PLACES = ("embeddings", "attention", "feed_forward", "pooler")
@@ -20,7 +20,10 @@ PLACES = ("embeddings", "attention", "feed_forward", "pooler")
 
 
 class NumpyPart(NumpyBert):
-    """What computes one swapped part, in the method of the part's name: `embeddings`, `attention`, `feed_forward` or `pooler`."""
+    """What computes one swapped part, by the method of its name: `embeddings`, `attention`, `feed_forward`, `pooler` or `dense`.
+
+    What it does not override is computed as BERT has it.
+    """
 
     part: Any
     """The module that it stands for, with the options that it was made with."""
@@ -79,6 +82,12 @@ class NumpyTwin(NumpyBert):
         compute = super().pooler if part is None else part.pooler
         return compute(hidden, tap)
 
+    def dense(self, name: str, x: Float[np.ndarray, "*batch inputs"]) -> Float[np.ndarray, "*batch outputs"]:
+        """As `NumpyBert.dense`, or as the class of the swapped part has it."""
+        part = self._part(name)
+        compute = super().dense if part is None else part.dense
+        return compute(name, x)
+
     def parameter(self, path: str) -> Float[np.ndarray, "..."]:
         """A parameter of the layer that serves here."""
         return super().parameter(self._stored(path))
@@ -97,6 +106,9 @@ class NumpyTwin(NumpyBert):
         part.part = module
         # Its products are this one's, which may round in ways of their own, and so are its parameters.
         part.product, part.parameter = self.product, self.parameter  # type: ignore[method-assign]
+        if type(part).dense is NumpyBert.dense:
+            # Dense layers within it may have been swapped too.
+            part.dense = self.dense  # type: ignore[method-assign]
         return part
 
 
@@ -104,7 +116,8 @@ def numpy_twin(model: Bert | BertWithHeads, dtype: Any = np.float64) -> NumpyBer
     """The plain NumPy model that does the same sums, for `minibert.compare(minibert.record(model, batch), numpy_twin(model))`.
 
     A swapped part takes part in it by an attribute of its class, `numpy_twin`: a subclass of `NumpyPart` that does the part's
-    work in the method of its name, and finds the part, with its options, in `self.part`.
+    work in the method of its name, or if it stands for a dense layer in `dense`, and finds the part, with its options, in
+    `self.part`. All parts of minibert have one.
 
     Args:
         model: with or without swapped parts; of heads those of pre-training are computed.
@@ -115,12 +128,15 @@ def numpy_twin(model: Bert | BertWithHeads, dtype: Any = np.float64) -> NumpyBer
     encoder = encoder_of(model)
     parameters = {path.removeprefix("bert."): np.asarray(variable.get_value()) for path, variable in parameters_of(model).items()}
     parts = {}
-    for path, part in foreign_parts(encoder).items():
+    changed = {name_of_part(path): part for path, part in foreign_parts(encoder).items()}
+    # A BERT as it is has no part where a swapped one may hold another.
+    inner = {name: getattr(parent, attribute) for name, parent, attribute in parts_of(encoder)}
+    changed |= {name: part for name, part in inner.items() if hasattr(part, MADE_WITH)}
+    for name, part in changed.items():
         if isinstance(part, SharedEncoder):
             continue
-        name = name_of_part(path)
         twin = getattr(type(part), "numpy_twin", None)
-        if twin is None or name.rsplit(".", 1)[-1] not in PLACES:
+        if twin is None or (name.rsplit(".", 1)[-1] not in PLACES and twin.dense is NumpyBert.dense):
             raise InputError(
                 f"{name} is of the class {type(part).__name__}, which has no NumPy twin; give its class the attribute "
                 "numpy_twin, a subclass of minibert.lab.NumpyPart that computes it"

@@ -81,7 +81,8 @@ def finetune(
     if resume and restart:
         raise InputError("resume and restart were both given; give one of them")
     work = Work(output)
-    with work.locked(), contextlib.ExitStack() as stack:
+    inputs = [train, evaluation, options.vectors, options.model]
+    with work.locked(inputs), contextlib.ExitStack() as stack:
         if resume:
             together(work.check_unfinished)
         check_new(output)

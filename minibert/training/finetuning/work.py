@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import jax
 from minibert.atomic_write import sync_folder, sync_tree, write_atomically
 from minibert.errors import InputError
 from minibert.features.corpus.receipt import differences
-from minibert.folder_lock import LockedError, lock_folder
+from minibert.folder_lock import LOCK_FILE, LockedError, lock_folder
 from minibert.printable import listed
 from minibert.strict_json import read_json_object
 from minibert.training.checkpoints import TrainingCheckpoints
+from minibert.training.reports.training_files import METRICS
 
 PLAN = "plan.json"
 
@@ -27,17 +28,26 @@ class Work:
     def __init__(self, output: Path) -> None:
         self.output = output
         self.folder = output.with_name(f"{output.name}.training")
+        self._is_removed = False
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, inputs: Iterable[str | Path | None]) -> Iterator[None]:
         """Within it no other process works there. Of several processes that train together the first one has the lock.
 
-        Raises InputError where another one has it already.
+        Raises InputError where another one has it already, where what is there is no training's, and for one of the `inputs`,
+        files and folders that are read, that lies in the folder: nothing there is touched.
         """
+        for path in inputs:
+            if path is not None and _lies_in(path, self.folder):
+                raise InputError(
+                    f"{path} lies in {self.folder}, which is removed when this training is done; copy it to another place, or "
+                    "choose another output"
+                )
         if jax.process_index() != 0:
             yield
             return
         try:
+            self._check_own()
             self.output.parent.mkdir(parents=True, exist_ok=True)
             lock = lock_folder(self.folder)
         except LockedError as problem:
@@ -48,9 +58,10 @@ class Work:
         try:
             yield
         finally:
+            # Once it is removed, a folder of this name is another training's.
+            if not self._is_removed and not self._has_states():
+                self.remove()
             os.close(lock)
-            if not self._has_states():
-                shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, plan: Mapping[str, Any], *, resume: bool, restart: bool) -> None:
         """Note what is going to be done, or make sure that it is what an interrupted run was doing; one process is enough for it.
@@ -87,10 +98,13 @@ class Work:
         return TrainingCheckpoints(self.folder / "states").steps()
 
     def check_unfinished(self) -> None:
-        """InputError where the output is there whole, and only what led to it was not removed yet; then it is."""
-        if (self.folder / PLAN).exists() and self.output.exists() and any(self.output.iterdir()):
+        """InputError where the output is there whole; what led to it and was not removed yet goes then."""
+        if self._is_published() or ((self.output / METRICS).exists() and not self._has_states()):
             self.remove()
             raise InputError(f"the training of {self.output} is done, and there is nothing to go on with; use what is there")
+
+    def _is_published(self) -> bool:
+        return (self.folder / PLAN).exists() and self.output.exists() and any(self.output.iterdir())
 
     def finish(self, final: Path) -> None:
         """The folder `final` becomes the output, whole, and nothing else is left."""
@@ -100,6 +114,37 @@ class Work:
         self.remove()
 
     def remove(self) -> None:
-        """The plan first: without it nothing in the folder counts."""
-        (self.folder / PLAN).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """The plan first: without it nothing in the folder counts. The lock last: by it the next training knows the folder."""
+        with contextlib.suppress(OSError):
+            (self.folder / PLAN).unlink(missing_ok=True)
+            for path in [path for path in self.folder.iterdir() if path.name != LOCK_FILE]:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            (self.folder / LOCK_FILE).unlink()
+            self.folder.rmdir()
+            self._is_removed = True
+
+    def _check_own(self) -> None:
+        """InputError where the folder is there and no training made it: what makes one begins with its lock."""
+        if not os.path.lexists(self.folder):
+            return
+        if self.folder.is_dir() and not self.folder.is_symlink():
+            if not any(self.folder.iterdir()):
+                return
+            lock = self.folder / LOCK_FILE
+            with contextlib.suppress(OSError, ValueError):
+                if lock.is_file() and (not (holder := lock.read_text(encoding="ascii")) or holder.isdigit()):
+                    return
+        raise InputError(
+            f"{self.folder} is there and holds no training of minibert's, which would live there until it is done; move it, or "
+            "choose another output"
+        )
+
+
+def _lies_in(path: str | Path, folder: Path) -> bool:
+    # What is no path is refused by who reads it.
+    with contextlib.suppress(TypeError, ValueError):
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    return False

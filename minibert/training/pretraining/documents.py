@@ -53,8 +53,12 @@ def checked_paths(files: Sequence[str | Path]) -> list[Path]:
         raise InputError("there is no text to learn from; give a file at least")
     for number, path in enumerate(paths):
         regular_size(str(path), otherwise="")
-        if path in paths[:number]:
-            raise InputError(f"{shown(str(path))} is given twice; give each file once, and passes=… to read all more often")
+        for other in paths[:number]:
+            if path == other or path.samefile(other):
+                again = "" if path == other else f", also as {shown(str(other))}"
+                raise InputError(
+                    f"{shown(str(path))} is given twice{again}; give each file once, and passes=… to read all more often"
+                )
     return paths
 
 

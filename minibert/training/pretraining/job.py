@@ -77,7 +77,8 @@ def pretrain(
     if resume and restart:
         raise InputError("resume and restart were both given; give one of them")
     work = Work(output)
-    with work.locked(), contextlib.ExitStack() as stack:
+    options = PretrainOptions() if options is None else options
+    with work.locked([*files, options.model, options.tokenizer]), contextlib.ExitStack() as stack:
         if resume:
             together(work.check_unfinished)
         check_new(output)
@@ -86,7 +87,7 @@ def pretrain(
             reports.append(stack.enter_context(MetricsFile(work.folder / METRICS)))
             if tensorboard is not None:
                 reports.append(stack.enter_context(TensorBoardEvents(Path(tensorboard))))
-        job = _Job(files, PretrainOptions() if options is None else options, work, reports)
+        job = _Job(files, options, work, reports)
         return job.run(resume, restart, say if say is not None else lambda sentence: None, planned)
 
 

@@ -135,13 +135,18 @@ def _divided(paths: Sequence[Path], counts: Counts, options: PretrainOptions) ->
             "from another document: or leave out the next sentence (next_sentence=False, --no-next-sentence)"
         )
     wanted = max(least, round(count * options.held_out)) if options.held_out else 0
-    if wanted and count < wanted + least:
+    if wanted and count < 2 * least:
         warnings.warn(
             f"the text has {counted(count, 'document')}, too few to hold some out: nothing will be evaluated",
             DataWarning,
             stacklevel=2,
         )
         wanted = 0
+    if wanted > count - least:
+        raise InputError(
+            f"held_out is {options.held_out}, which is {wanted:,} of {counted(count, 'document')}; expected a share that leaves "
+            f"{least} at least to learn from"
+        )
     random = np.random.default_rng([options.training.seed, STREAM])
     is_held_out = np.zeros(count, np.bool_)
     is_held_out[random.choice(count, wanted, replace=False)] = True

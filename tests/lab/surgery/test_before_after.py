@@ -1,10 +1,15 @@
 """The report: nothing where nothing changed, and each of its numbers where something did."""
 
+from typing import Any, cast
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from changed_models import local
+from flax import nnx
 from small_lab import small_batch, small_model
 
+import minibert
 from minibert import InputError, lab
 
 BATCH = small_batch(texts=8)
@@ -54,11 +59,35 @@ def test_a_task_is_scored_with_every_seed():
     assert "times the former (one round, which may be chance)" in text
 
 
-def test_what_cannot_be_reported_is_refused():
+def test_what_cannot_be_reported_is_refused(without_shape_checks: None):
     model = small_model()
     with pytest.raises(InputError, match="the batch has 1 text; expected two at least"):
         lab.before_after(model, model, small_batch(texts=1))
     with pytest.raises(InputError, match="rounds is 0; expected a whole number from 1 up"):
         lab.before_after(model, model, BATCH, rounds=0)
-    with pytest.raises(InputError, match="seeds is 0; expected a whole number from 1 up of them"):
+    with pytest.raises(InputError, match=r"seeds is \(\); expected one whole number at least"):
         lab.before_after(model, model, BATCH, score=lambda m, seed: 0.0, seeds=())
+    for given, message in (
+        ({"seeds": 3}, "seeds is 3; expected one whole number at least, in a list"),
+        ({"seeds": [0, "a"]}, "a seed is 'a'; expected a whole number from 0 up"),
+        ({"score": 3}, "score is 3; expected a function of a model and a seed"),
+        ({"score": lambda m, seed: "good", "rounds": 1}, "score gives 'good' for the seed 0; expected a number"),
+        ({"neighbours": 1.5}, "neighbours is 1.5; expected a whole number from 1 up"),
+    ):
+        with pytest.raises(InputError, match=message):
+            lab.before_after(model, model, BATCH, **cast(Any, given))
+    broken = small_model()
+    broken.encoder.layers[1].feed_forward.projection.bias[...] = jnp.full(16, jnp.nan)
+    with pytest.raises(InputError, match="last hidden states of the second model are not finite for this batch"):
+        lab.before_after(model, broken, BATCH)
+    with pytest.raises(InputError, match="text 1 of the batch is padding only"):
+        lab.before_after(model, model, {**BATCH, "attention_mask": np.array([[1] * 6, [0] * 6, *[[1] * 6] * 6])})
+
+
+def test_one_seed_is_given_without_a_spread_and_other_widths_are_not_compared(without_shape_checks: None):
+    model = small_model()
+    report = lab.before_after(model, model, BATCH, score=lambda m, seed: 0.5, seeds=(seed for seed in [4]), rounds=1)
+    assert "score       0.5000 before, 0.5000 after" in str(report)
+    assert "seed by seed +0.0000 of one seed, which may be chance" in str(report)
+    wide = minibert.Bert(model.config.replace(hidden_size=24), rngs=nnx.Rngs(0))
+    assert "vectors     of 8 texts: not comparable: other widths" in str(lab.before_after(model, wide, BATCH, rounds=1))

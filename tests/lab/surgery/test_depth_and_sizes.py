@@ -129,8 +129,10 @@ def test_sizes_that_make_no_sense_are_refused():
         lab.resized(model)
     with pytest.raises(InputError, match="positions is 'stretched'; expected one of repeated, interpolated, random"):
         lab.resized(model, max_position_embeddings=20, positions="stretched")
-    with pytest.raises(ConfigError, match="vocab_size is 0"):
+    with pytest.raises(InputError, match="vocab_size is 0; expected a whole number from 1 up"):
         lab.resized(model, vocab_size=0)
+    with pytest.raises(ConfigError, match="vocab_size is 2147483647"):
+        lab.resized(model, vocab_size=2147483647)
 
 
 @pytest.mark.long

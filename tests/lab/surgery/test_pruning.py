@@ -7,6 +7,7 @@ import pytest
 from changed_models import tokenizer_in, trained, with_head
 from small_lab import first_value, small_batch, small_model
 
+import minibert
 from minibert import InputError, lab
 
 BATCH = small_batch()
@@ -31,7 +32,16 @@ def test_the_kept_heads_look_where_they_looked():
     model, name = small_model(), "layers.0.attention.probabilities"
     whole = lab.run(model, BATCH, capture=name).captured[name]
     kept = lab.run(lab.pruned(model, HEADS), BATCH, capture=name).captured[name]
-    np.testing.assert_array_equal(kept.values, whole.at(heads=[0, 2]).values)
+    np.testing.assert_allclose(kept, whole.at(heads=[0, 2]), atol=1e-6)
+
+
+def test_a_pruned_model_is_verified_against_its_twin():
+    model = lab.pruned(small_model(), HEADS)
+    report = minibert.compare(minibert.record(model, BATCH), lab.numpy_twin(model))
+    assert report.first_disagreement is None, str(report)
+    other = lab.pruned(small_model(), {layer: [0] for layer in HEADS})
+    with pytest.raises(minibert.TraceError, match=r"attention.query has shape \[3, 3, 6, 4\] in the trace and \[3, 2, 6, 4\]"):
+        minibert.compare(minibert.record(other, BATCH), lab.numpy_twin(model))
 
 
 @pytest.mark.long

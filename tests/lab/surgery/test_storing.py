@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -83,6 +84,9 @@ def changed_config(folder: Path, **changes: object) -> None:
         ({"heads": ["masked_lm"]}, CheckpointError, "minibert_lab.heads is"),
         ({"heads": {"masked_lm": {"num_labels": "two", "dropout_prob": 0}}}, CheckpointError, "heads.masked_lm is"),
         ({"pooler": False}, CheckpointError, "pooler.dense.kernel is no parameter of this model"),
+        ({"pooler": "x"}, CheckpointError, "minibert_lab.pooler is 'x'; expected true or false"),
+        ({"frozen": "embeddings.word"}, CheckpointError, "minibert_lab.frozen is 'embeddings.word'; expected the paths"),
+        ({"frozen": ["embeddings.words"]}, CheckpointError, "frozen names embeddings.words, which is no parameter of this model"),
     ],
 )
 def test_a_configuration_that_makes_no_sense_is_refused(tmp_path: Path, changes: dict, error: type, message: str):
@@ -90,6 +94,22 @@ def test_a_configuration_that_makes_no_sense_is_refused(tmp_path: Path, changes:
     changed_config(folder, **changes)
     with pytest.raises(error, match=message):
         lab.load(folder)
+
+
+def test_what_is_no_folder_no_class_and_no_tokenizer_is_refused(tmp_path: Path, without_shape_checks: None):
+    model = small_model()
+    for arguments, message in (
+        ((model, "bert-base-uncased", tmp_path / "new"), "tokenizer is 'bert-base-uncased'; expected a minibert.Tokenizer"),
+        ((model, tokenizer_in(tmp_path), None), "folder is None; expected the path of a new folder"),
+        ((None, tokenizer_in(tmp_path), tmp_path / "new"), "model is None; expected a Bert or a BertWithHeads"),
+    ):
+        with pytest.raises(InputError, match=message):
+            lab.save(*cast(Any, arguments))
+    with pytest.raises(InputError, match="folder is None; expected the path of a folder"):
+        lab.load(cast(Any, None))
+    with pytest.raises(InputError, match=r"parts is \[1\]; expected a mapping from names to classes"):
+        lab.load(tmp_path, parts=cast(Any, [1]))
+    assert not (tmp_path / "new").exists()
 
 
 def test_tensors_that_do_not_fit_are_named(tmp_path: Path):

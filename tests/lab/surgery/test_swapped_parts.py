@@ -1,8 +1,9 @@
 """The worked examples: each learns, does what its NumPy twin does, and comes back from a file as it was."""
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from small_lab import small_batch, small_model
 
 import minibert
 from minibert import BertWithHeads, InputError, lab
+from minibert.checkpoints.blueprint import parameters_of
 from minibert.model.attention import Attention
 from minibert.model.feed_forward import FeedForward
 from minibert.model.numerics import Dense
@@ -141,7 +143,7 @@ class Plain(Attention):
             setattr(self, name, value)
 
 
-def test_what_cannot_be_swapped_is_refused():
+def test_what_cannot_be_swapped_is_refused(without_shape_checks: None):
     model = small_model()
     with pytest.raises(InputError, match=r"where is 'layers.*attn'; this model has the parts .*layers.\*.attention, .*pooler"):
         lab.swapped(model, "layers.*.attn", lab.LocalAttention)
@@ -155,10 +157,88 @@ def test_what_cannot_be_swapped_is_refused():
         lab.swapped(model, "layers.*.attention", lab.LocalAttention, window=-1)
     with pytest.raises(InputError, match="base is 0.5; expected a number above 1"):
         lab.swapped(model, "layers.*.attention", lab.RotaryAttention, base=0.5)
-    with pytest.raises(InputError, match="cannot be stored; give numbers, texts, and lists of them"):
-        lab.swapped(model, "layers.1.feed_forward", Halved, factor=np.ones(3))
+    for factor in (object(), math.nan, math.inf, 10**400, "\ud800", {1: 2}):
+        with pytest.raises(InputError, match="cannot be stored; give finite numbers, texts, lists of them"):
+            lab.swapped(model, "layers.1.feed_forward", Halved, factor=factor)
+    for arguments, message in (
+        ((None, "layers.0.attention", lab.RotaryAttention), "the model is None; expected one that minibert.load gave"),
+        ((model, None, lab.RotaryAttention), "where is None; this model has the parts"),
+        ((model, "layers.0.attention", None), "the part is None; expected the class of a module"),
+        (
+            (model, "layers.0.feed_forward", lab.LocalAttention),
+            "replaces a part of the class Attention, and this one is FeedForward",
+        ),
+        (
+            (model, "layers.0.attention", lab.GatedFeedForward),
+            "replaces a part of the class FeedForward, and this one is Attention",
+        ),
+        ((model, "pooler", lab.EmbeddingsWithoutPositions), "cannot be made of the Pooler that is there"),
+    ):
+        with pytest.raises(InputError, match=message):
+            lab.swapped(*cast(Any, arguments))
+    with pytest.raises(InputError, match=r"RotaryAttention cannot be made of the Attention .* and the options {'foo': 1}"):
+        lab.swapped(model, "layers.0.attention", lab.RotaryAttention, foo=1)
+    with pytest.raises(InputError, match="seed is 'a'; expected a whole number from 0 up"):
+        lab.swapped(model, "layers.0.feed_forward", lab.GatedFeedForward, seed=cast(Any, "a"))
     with pytest.raises(InputError, match="layers.0.attention is of the class Plain, which has no NumPy twin"):
         lab.numpy_twin(lab.swapped(model, "layers.0.attention", Plain))
+
+
+class Told(FeedForward):
+    def __init__(self, old: FeedForward, *, rngs: nnx.Rngs, **options: Any):
+        vars(self).update(vars(old))
+        self.told = repr(options)
+
+
+def test_a_part_is_given_what_a_file_would_give_back(tmp_path: Path):
+    given = {"sizes": (1, 2), "array": np.arange(3), "number": np.int64(7), "by": {"a": np.float32(0.5)}}
+    model = lab.swapped(small_model(), "layers.0.feed_forward", Told, **given)
+    told = model.encoder.layers[0].feed_forward.told
+    assert told == repr({"array": [0, 1, 2], "by": {"a": 0.5}, "number": 7, "sizes": [1, 2]})
+    lab.save(model, tokenizer_in(tmp_path), tmp_path / "saved")
+    assert lab.load(tmp_path / "saved", parts={"Told": Told}).encoder.layers[0].feed_forward.told == told
+
+
+def with_something_learned(model: Any) -> Any:
+    for _, module in nnx.iter_graph(model):
+        if hasattr(module, "up"):
+            module.up[...] = 0.1 * jax.random.normal(jax.random.key(1), module.up[...].shape)
+    return model
+
+
+@pytest.mark.parametrize("change", ["plain", "rotary", "gated", "pruned"])
+def test_what_was_adapted_is_verified_against_its_twin_within_other_parts_too(change: str):
+    whole = small_model()
+    if change != "plain":
+        whole = {"rotary": rotary, "gated": gated, "pruned": lambda model: lab.pruned(model, {1: [2]})}[change](whole)
+    layers = r"attention\.(query|projection)$|feed_forward\.|pooler\.dense"
+    model = with_something_learned(lab.adapted(whole, rank=2, layers=layers))
+    report = minibert.compare(minibert.record(model, BATCH), lab.numpy_twin(model))
+    assert report.first_disagreement is None, str(report)
+    other = minibert.compare(minibert.record(model, BATCH), lab.numpy_twin(whole))
+    assert other.first_disagreement is not None and "query" in other.first_disagreement.name
+
+
+def test_what_does_not_learn_is_the_same_after_other_changes_and_from_a_file(tmp_path: Path):
+    adapted = lab.adapted(with_head(), rank=2)
+    fewer = lab.with_layers(adapted, [2, 0, 0])
+    for model in (
+        fewer,
+        lab.with_layers(adapted, [1, 1, 0], shared=True),
+        lab.swapped(adapted, "layers.*.feed_forward", lab.GatedFeedForward),
+        lab.resized(adapted, vocab_size=31),
+    ):
+        frozen, paths = set(model.frozen), set(parameters_of(model))
+        learning = {path for path in paths - frozen if "gate" not in path}
+        assert learning == {path for path in paths if path.startswith("heads.") or path.endswith((".down", ".up"))}
+        assert all(path not in frozen for path in paths if "gate" in path)
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        lab.save(model, tokenizer_in(tmp_path), folder)
+        assert set(lab.load(folder).frozen) == frozen & paths
+    before = {path: np.asarray(variable.get_value()) for path, variable in parameters_of(fewer).items()}
+    learned, losses = trained(fewer)
+    moved = {path for path, variable in parameters_of(learned).items() if not np.array_equal(variable.get_value(), before[path])}
+    assert moved == set(before) - set(fewer.frozen) and losses[-1] < losses[0]
 
 
 def test_adapters_may_stand_within_a_swapped_part(tmp_path: Path):

@@ -257,7 +257,7 @@ def test_an_option_that_fails_leaves_nothing_that_stands_in_the_way(tmp_path: Pa
 
 def test_a_training_that_was_killed_before_its_first_checkpoint_is_none_to_go_on_with(tmp_path: Path):
     work = Work(tmp_path / "out")
-    with work.locked():
+    with work.locked([]):
         work.start({"options": 1}, resume=False, restart=False)
         work.start({"options": 2}, resume=False, restart=False)
         (work.folder / "states").mkdir()
@@ -265,6 +265,63 @@ def test_a_training_that_was_killed_before_its_first_checkpoint_is_none_to_go_on
         with pytest.raises(InputError, match="holds a training that was interrupted"):
             work.start({"options": 2}, resume=False, restart=False)
     assert work.folder.exists()
+
+
+@pytest.mark.parametrize("held", ["notes.txt", "lock", "states"])
+def test_a_folder_that_no_training_made_is_left_as_it_is(tmp_path: Path, tiny_model_folder: Path, held: str):
+    data, folder = write_file(tmp_path, "classify"), tmp_path / "out.training"
+    folder.mkdir()
+    if held == "states":
+        (folder / held).mkdir()
+    else:
+        (folder / held).write_text("what somebody wrote")
+    for restart in (False, True):
+        with pytest.raises(InputError, match=r"out.training is there and holds no training of minibert's"):
+            finetune(data, data, tmp_path / "out", small_options("classify", tiny_model_folder), restart=restart)
+    assert [path.name for path in folder.iterdir()] == [held]
+    assert held == "states" or (folder / held).read_text() == "what somebody wrote"
+    folder.rename(tmp_path / "moved")
+    folder.write_text("a file")
+    with pytest.raises(InputError, match=r"out.training is there and holds no training"):
+        finetune(data, data, tmp_path / "out", small_options("classify", tiny_model_folder))
+    assert folder.read_text() == "a file"
+
+
+def test_what_is_left_of_a_training_that_was_killed_early_or_while_it_was_removed_is_none_of_somebody_else(tmp_path: Path):
+    work = Work(tmp_path / "out")
+    work.folder.mkdir()
+    for content in ("", "4711"):
+        (work.folder / "lock").write_text(content)
+        (work.folder / "states").mkdir(exist_ok=True)
+        with work.locked([]):
+            pass
+        assert not work.folder.exists()
+        work.folder.mkdir()
+
+
+def test_inputs_within_the_folder_that_is_going_to_be_removed_are_refused(tmp_path: Path, tiny_model_folder: Path):
+    folder, options = tmp_path / "out.training", small_options("classify", tiny_model_folder)
+    folder.mkdir()
+    (folder / "lock").touch()
+    inside = write_file(tmp_path, "classify").rename(folder / "data.tsv")
+    (tmp_path / "link.tsv").symlink_to(inside)
+    outside = write_file(tmp_path, "classify")
+    for train, evaluation, model in (
+        (inside, None, options.model),
+        (outside, tmp_path / "link.tsv", options.model),
+        (outside, None, str(folder)),
+    ):
+        with pytest.raises(InputError, match=r"lies in .*out.training, which is removed when this training is done"):
+            finetune(train, evaluation, tmp_path / "out", replace(options, model=model))
+    assert inside.exists()
+
+
+def test_a_training_that_is_done_is_not_gone_on_with(tmp_path: Path, tiny_model_folder: Path):
+    data, options = write_file(tmp_path, "classify"), small_options("classify", tiny_model_folder)
+    finetune(data, data, tmp_path / "out", options)
+    with pytest.raises(InputError, match=r"the training of .*out is done, and there is nothing to go on with"):
+        finetune(data, data, tmp_path / "out", options, resume=True)
+    assert not (tmp_path / "out.training").exists()
 
 
 def test_what_there_is_to_evaluate_with_is_told_before_training(tmp_path: Path, tiny_model_folder: Path):

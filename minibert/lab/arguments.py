@@ -1,0 +1,76 @@
+"""Checks of arguments that several functions of the laboratory take."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from minibert.errors import InputError, shown
+
+Metric = Callable[[Any], Array]
+"""From a model's output to an array that has a row a text."""
+MOST = (1 << 31) - 1
+
+
+def whole_number(name: str, value: Any, least: int, most: int = MOST) -> int:
+    """The value of an argument as Python's number, be it NumPy's or Python's own; InputError unless it is within the range."""
+    found = value.item() if isinstance(value, np.integer) else value
+    if type(found) is not int or not least <= found <= most:
+        upwards = "up" if most == MOST else f"to {most:,}"
+        raise InputError(f"{name} is {shown(value)}; expected a whole number from {least} {upwards}")
+    return found
+
+
+def number_above_zero(name: str, value: Any) -> float:
+    """The value of an argument as Python's number; InputError unless it is finite and above zero."""
+    found = value.item() if isinstance(value, np.integer | np.floating) else value
+    if type(found) not in (int, float) or not 0.0 < found < math.inf:
+        raise InputError(f"{name} is {shown(value)}; expected a number above 0")
+    return found
+
+
+def check_metric(metric: Any) -> None:
+    """InputError for what cannot be called, or cannot be the key under which its compiled program is found."""
+    if not callable(metric):
+        raise InputError(f"the metric is {shown(metric)}; expected a function of the model's output")
+    try:
+        hash(metric)
+    except TypeError:
+        raise InputError(
+            f"the metric is of the type {type(metric).__name__}, which has no hash; give a function, which is compiled once"
+        ) from None
+
+
+def measured(metric: Metric, output: Any, texts: int, *, a_number_each: bool) -> Array:
+    """What a metric makes of an output, within a program that is being compiled.
+
+    Raises InputError, before anything is computed, for a metric that computes with NumPy, and for what is no array of JAX with a
+    row a text, or with `a_number_each` a number a text.
+    """
+    try:
+        found = metric(output)
+    except jax.errors.TracerArrayConversionError:
+        raise InputError("the metric computes with NumPy, which is not compiled; write it with jax.numpy") from None
+    wanted = "[batch]" if a_number_each else "[batch, …]"
+    if not isinstance(found, jax.Array):
+        raise InputError(f"the metric gives {_kind(found)}; expected an array of JAX, {wanted}, with a row a text")
+    fits = found.shape == (texts,) if a_number_each else found.ndim > 0 and found.shape[0] == texts
+    if not fits or not jnp.issubdtype(found.dtype, jnp.floating):
+        each = "a number a text" if a_number_each else "a row a text"
+        raise InputError(f"the metric gives {list(found.shape)} of {found.dtype}; expected {wanted} of floating point, {each}")
+    return found
+
+
+def check_real(mask: np.ndarray) -> None:
+    """InputError for a text of which every token is padding: it has no mean, no first token, and nothing to read from."""
+    empty = np.flatnonzero(~(np.asarray(mask) > 0).any(axis=1))
+    if len(empty):
+        raise InputError(f"text {empty[0]} of the batch is padding only; leave it out")
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"the type {type(value).__name__}"
