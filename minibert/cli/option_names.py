@@ -4,17 +4,25 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 
-from minibert.errors import CheckpointError, InputError
+from minibert.errors import CheckpointError, ConfigError, InputError
 
-OF_TRAINING = {
+TRANSLATED = (InputError, CheckpointError, ConfigError)
+
+OF_EVERY_TRAINING = {
+    "resume and restart were both given": "--resume and --restart were both given",
+    "a multiple of accumulation": "a multiple of --accumulation",
+    "a number above 0, or None": "a number above 0, or 0 for no limit",
+}
+"""What is not the option's own name, of `finetune` and `pretrain`."""
+OF_FINE_TUNING = {
+    **OF_EVERY_TRAINING,
     "replace_head=True": "--new-head",
     "num_labels": "the number of labels",
     "baseline='lstm'": "--baseline lstm",
     "trains_vectors": "--train-vectors",
     "or None to find it": "or leave it out to have it found",
-    "a number above 0, or None": "a number above 0, or 0 for no limit",
 }
-"""What is not the option's own name."""
+"""The same, of `finetune` alone."""
 SAME_NAMES = (
     "accumulation",
     "batch_size",
@@ -25,15 +33,20 @@ SAME_NAMES = (
     "evaluate_every",
     "freeze_encoder",
     "frozen_layers",
+    "heads",
     "layer_decay",
+    "layers",
     "learning_rate",
     "log_every",
     "lstm_size",
     "max_gradient_norm",
     "max_length",
+    "passes",
     "patience",
+    "positions",
     "seed",
     "separator",
+    "steps",
     "vectors",
     "warm_up",
     "weight_decay",
@@ -42,18 +55,21 @@ SAME_NAMES = (
 
 
 @contextlib.contextmanager
-def options_by_their_names(others: Mapping[str, str] = OF_TRAINING) -> Iterator[None]:
-    """Within it, messages of InputError and CheckpointError name options: `warm_up is 2` becomes `--warm-up is 2`."""
+def options_by_their_names(others: Mapping[str, str] = OF_FINE_TUNING) -> Iterator[None]:
+    """Within it, messages of our errors name options: `warm_up is 2` becomes `--warm-up is 2`."""
     try:
         yield
-    except (InputError, CheckpointError) as problem:
+    except TRANSLATED as problem:
         message = str(problem)
+        if "config.json" in message:
+            # Where the same names are the file's own.
+            raise
         for ours, option in others.items():
             message = message.replace(ours, option)
         # A word alone may be any; an argument is told by what is said of it, or by the bar in its name.
         for name in SAME_NAMES:
             where = rf"(?<![\w-]){name}(?= is )|(?<![\w-]){name}(?= was given)" if "_" not in name else rf"(?<![\w-]){name}\b"
             message = re.sub(where, f"--{name.replace('_', '-')}", message)
-        if message == str(problem) or type(problem) not in (InputError, CheckpointError):
+        if message == str(problem) or type(problem) not in TRANSLATED:
             raise
         raise type(problem)(message) from None

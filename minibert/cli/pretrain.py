@@ -6,7 +6,7 @@ from typing import Any
 
 from minibert.cli.console import warnings_as_lines
 from minibert.cli.learning_options import add_learning, add_machine, training_given
-from minibert.cli.option_names import options_by_their_names
+from minibert.cli.option_names import OF_EVERY_TRAINING, options_by_their_names
 from minibert.cli.progress_of_training import LiveTraining, show_metrics, what_was_written
 from minibert.errors import InputError
 from minibert.printable import counted, listed, printable
@@ -22,9 +22,10 @@ OWN_NAMES = (
 )
 """Arguments of Python that no other command has."""
 NAMES = {
+    **OF_EVERY_TRAINING,
+    "num_attention_heads = ": "--heads ",
     "(next_sentence=False, --no-next-sentence)": "(--no-next-sentence)",
     "passes=…": "--passes",
-    **{f"{name} is ": f"--{name} is " for name in ("passes", "steps", "positions")},
     **{name: f"--{name.replace('_', '-')}" for name in OWN_NAMES},
 }
 

@@ -69,6 +69,8 @@ class LiveTraining:
             # Who was interrupted before the first checkpoint is not to believe that nothing was lost.
             going_on = ", from the first: there is no checkpoint to go on from" if self.resume else ""
         self.say(f"{plan}; {counted(total_steps, 'step')}{going_on}")
+        if self.is_quiet and self.resume and not done:
+            print("warning: there is no checkpoint to go on from; this training begins with its first step", file=sys.stderr)
         self.done = done
         self.bar = self.stack.enter_context(training_bar(self.is_quiet, total_steps, self.batch_size))
 

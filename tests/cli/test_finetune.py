@@ -79,7 +79,7 @@ def test_a_model_is_trained_and_asked(
         (["--train", "{data}", "--task", "pair"], "second text"),
         (["--train", "{data}", "--task", "classify", "--learning-rate", "-1"], "--learning-rate is -1.0; expected"),
         (["--train", "{data}", "--task", "classify", "--devices", "3x3"], "which takes 9"),
-        (["--train", "{data}", "--task", "classify", "--resume", "--restart"], "resume and restart were both given"),
+        (["--train", "{data}", "--task", "classify", "--resume", "--restart"], "--resume and --restart were both given"),
         (["--train", "{data}", "--task", "classify", "--process", "0"], "belong together"),
         (["--train", "{data}", "--task", "classify", "--vectors", "glove.txt"], "without a baseline"),
         (["--train", "{data}", "--task", "classify", "--max-length", "1000"], "--max-length"),

@@ -12,6 +12,7 @@ from minibert.checkpoints.heads import load_with_head
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import folder_of, resolve
 from minibert.checkpoints.writing import save
+from minibert.errors import TokenizerError
 from minibert.model import BertWithHeads
 from minibert.tokenizer import Tokenizer
 from minibert.training.baseline import (
@@ -51,7 +52,14 @@ class Words(NamedTuple):
 
 def tokenizer_of(model: str) -> Tokenizer:
     """The tokenizer of a checkpoint. Raises CheckpointError and TokenizerError."""
-    return Tokenizer.from_folder(folder_of(resolve(model)))
+    path = resolve(model)
+    folder = folder_of(path)
+    if path.is_file() and not any((folder / name).exists() for name in ("vocab.txt", "tokenizer.json")):
+        raise TokenizerError(
+            f"{path} is a file with neither vocab.txt nor tokenizer.json beside it; expected the folder of a checkpoint, or the "
+            "weights in one"
+        )
+    return Tokenizer.from_folder(folder)
 
 
 def words_for(options: FinetuneOptions, texts: Sequence[str], others: Sequence[str]) -> Words:

@@ -46,6 +46,7 @@ class Work:
         if jax.process_index() != 0:
             yield
             return
+        self._is_removed = False
         try:
             self._check_own()
             self.output.parent.mkdir(parents=True, exist_ok=True)

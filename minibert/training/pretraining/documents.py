@@ -48,9 +48,11 @@ def sentences(paths: Sequence[Path]) -> Iterator[Sentence]:
 
 def checked_paths(files: Sequence[str | Path]) -> list[Path]:
     """The files as paths; InputError for none, for one that is there twice, and for what is no regular file."""
-    paths = [Path(file) for file in files]
-    if not paths:
+    if not len(files):
         raise InputError("there is no text to learn from; give a file at least")
+    if "" in files:
+        raise InputError("the name of a file is empty; give one for each file")
+    paths = [Path(file) for file in files]
     for number, path in enumerate(paths):
         regular_size(str(path), otherwise="")
         for other in paths[:number]:

@@ -94,7 +94,8 @@ class PretrainOptions:
             if name == "masked_share" and value == 0:
                 raise InputError("masked_share is 0, and nothing would be learned; expected a number above 0 and below 1")
             if not (type(value) in (int, float) and math.isfinite(value) and 0.0 <= value <= 1.0 and value != below):
-                raise InputError(f"{name} is {shown(value)}; expected a number from 0 to {'below ' if below else ''}1")
+                start = "above" if name == "masked_share" else "from"
+                raise InputError(f"{name} is {shown(value)}; expected a number {start} 0 {'and below' if below else 'to'} 1")
         if self.dtype not in ("float32", "bfloat16"):
             raise InputError(f"dtype is {shown(self.dtype)}; expected float32 or bfloat16")
         self._check_together()

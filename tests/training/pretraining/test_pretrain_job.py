@@ -12,7 +12,7 @@ from written_text import story, write_documents
 
 import minibert
 from minibert import InputError, NewHeadWarning
-from minibert.errors import CheckpointError, ConfigError
+from minibert.errors import CheckpointError, ConfigError, TokenizerError
 from minibert.training.data.data_warning import DataWarning
 from minibert.training.optimiser import OptimiserOptions
 from minibert.training.options import TrainingOptions
@@ -123,7 +123,7 @@ def minibert_leaves(done: Pretrained) -> list[Any]:
         ({"max_length": 4}, "max_length is 4; expected a whole number from 5"),
         ({"passes": 0}, "passes is 0"),
         ({"steps": 0}, "steps is 0"),
-        ({"masked_share": 1.5}, "masked_share is 1.5; expected a number from 0 to below 1"),
+        ({"masked_share": 1.5}, "masked_share is 1.5; expected a number above 0 and below 1"),
         ({"held_out": 1.0}, "held_out is 1.0"),
         ({"short_share": -0.1}, "short_share is -0.1; expected a number from 0 to 1"),
         ({"dropout": float("nan")}, "dropout is nan"),
@@ -242,6 +242,33 @@ def test_too_few_documents_to_hold_some_out_are_told(tmp_path: Path):
     with pytest.warns(DataWarning, match="the text has 3 documents, too few to hold some out"):
         prepare(tmp_path / "one", [text], {}, small_options(), lambda sentence: None)
     assert prepared(tmp_path / "one").evaluation is None
+
+
+@pytest.mark.parametrize(("next_sentence", "least"), [(True, 2), (False, 1)])
+def test_a_share_that_leaves_nothing_to_learn_from_is_refused(tmp_path: Path, next_sentence: bool, least: int):
+    text = write_documents(tmp_path / "text.txt", [story(number) for number in range(5)])
+    options = small_options(held_out=0.9, next_sentence=next_sentence)
+    for name in ("refused", "taken"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match=rf"held_out is 0.95, which is 5 of 5 documents; .* leaves {least} at least"):
+        prepare(tmp_path / "refused", [text], {}, replace(options, held_out=0.95), lambda sentence: None)
+    prepare(tmp_path / "taken", [text], {}, replace(options, held_out=0.6), lambda sentence: None)
+    assert prepared(tmp_path / "taken").counts["held_out"] == 3
+
+
+def test_text_within_the_folder_that_is_going_to_be_removed_is_refused(tmp_path: Path):
+    folder = tmp_path / "out.training"
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"lies in .*out.training, which is removed when this training is done"):
+        pretrain([write_documents(folder / "text.txt", [story(0), story(1)])], tmp_path / "out", small_options())
+    assert (folder / "text.txt").exists() and len(list(folder.iterdir())) == 1
+
+
+def test_a_plain_file_in_place_of_a_checkpoint_is_named(tmp_path: Path):
+    text = write_documents(tmp_path / "text.txt", [story(0), story(1)])
+    for options in (small_options(tokenizer=str(text), vocabulary_size=None), PretrainOptions(model=str(text))):
+        with pytest.raises(TokenizerError, match=r"text.txt is a file with neither vocab.txt nor tokenizer.json beside it"):
+            pretrain([text], tmp_path / "out", options)
 
 
 @pytest.mark.long

@@ -1,5 +1,6 @@
 """Text files as sentences and documents, as tokens on the disk, and what is refused with file and line."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -87,10 +88,14 @@ def test_a_text_of_control_characters_alone_is_refused(tmp_path: Path):
 
 def test_files_that_cannot_be_read_or_are_there_twice_are_refused(tmp_path: Path):
     (path,) = written(tmp_path, one=b"a\n")
+    (tmp_path / "link").symlink_to(path)
     assert checked_paths([str(path)]) == [path]
     for files, words in (
         ([], "there is no text to learn from"),
-        ([path, path], "is given twice"),
+        ([path, path], "is given twice; give each file once"),
+        ([path, tmp_path / "link"], "link' is given twice, also as"),
+        ([path, os.path.relpath(path)], "is given twice, also as"),
+        ([""], "the name of a file is empty"),
         ([tmp_path], "is a folder; expected a file"),
         ([tmp_path / "absent"], "does not exist"),
         (["/dev/null"], "is no regular file"),
