@@ -157,11 +157,13 @@ def _plain(value: Any) -> Any:
         raise InputError(f"the value of an edit is {shown(value)}; expected a number or an array of them")
     if isinstance(found, jax.Array) or isinstance(value, np.ndarray | np.generic):
         return found
+    # One dtype for all numbers of Python's, so that another one needs no compilation.
+    found = found.astype(np.float64)
+    widest = jax.dtypes.canonicalize_dtype(np.float64)
     with np.errstate(over="ignore"):
-        narrow = found.astype(np.float32)
-    if not np.array_equal(np.isinf(found), np.isinf(narrow)):
-        raise InputError(f"the value of an edit is {shown(value)}, which float32 cannot hold; expected less than 3.4e38")
-    return narrow
+        if not np.array_equal(np.isinf(found), np.isinf(found.astype(widest))):
+            raise InputError(f"the value of an edit is {shown(value)}, which {widest.name} cannot hold; give a smaller one")
+    return found
 
 
 def _places(at: Mapping[str, Places]) -> dict[str, np.ndarray]:
