@@ -49,7 +49,7 @@ def measured(metric: Metric, output: Any, texts: int, *, a_number_each: bool) ->
     """What a metric makes of an output, within a program that is being compiled.
 
     Raises InputError, before anything is computed, for a metric that computes with NumPy, and for what is no array of JAX with a
-    row a text, or with `a_number_each` a number a text.
+    row a text, or with `a_number_each` a number a text of which there is a gradient.
     """
     try:
         found = metric(output)
@@ -58,10 +58,13 @@ def measured(metric: Metric, output: Any, texts: int, *, a_number_each: bool) ->
     wanted = "[batch]" if a_number_each else "[batch, …]"
     if not isinstance(found, jax.Array):
         raise InputError(f"the metric gives {_kind(found)}; expected an array of JAX, {wanted}, with a row a text")
-    fits = found.shape == (texts,) if a_number_each else found.ndim > 0 and found.shape[0] == texts
-    if not fits or not jnp.issubdtype(found.dtype, jnp.floating):
-        each = "a number a text" if a_number_each else "a row a text"
-        raise InputError(f"the metric gives {list(found.shape)} of {found.dtype}; expected {wanted} of floating point, {each}")
+    if a_number_each:
+        is_right = found.shape == (texts,) and jnp.issubdtype(found.dtype, jnp.floating)
+        expected = f"{wanted} of floating point, a number a text"
+    else:
+        is_right, expected = found.ndim > 0 and found.shape[0] == texts, f"{wanted}, a row a text"
+    if not is_right:
+        raise InputError(f"the metric gives {list(found.shape)} of {found.dtype}; expected {expected}")
     return found
 
 

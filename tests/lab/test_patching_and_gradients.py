@@ -118,7 +118,6 @@ METRICS = {
     "a pair": (lambda output: (output.pooler_output[:, 0],) * 2, "the metric gives the type tuple; expected an array of JAX"),
     "a number": (lambda output: output.pooler_output.sum(), r"the metric gives \[\] of float32; expected \[batch"),
     "a row a token": (lambda output: output.last_hidden_state[0], r"the metric gives \[6, 16\] of float32; expected \[batch"),
-    "whole numbers": (lambda output: output.pooler_output.argmax(axis=1), r"the metric gives \[\d+\] of int32; expected \[batch"),
     "NumPy": (numpy_metric, "the metric computes with NumPy, which is not compiled"),
     "no function": (3, "the metric is 3; expected a function of the model's output"),
 }
@@ -140,12 +139,21 @@ def test_a_metric_that_gives_something_else_is_refused_before_anything_is_comput
 def test_only_a_sweep_takes_a_metric_with_several_numbers_a_text():
     model = small_model()
     assert lab.patching_sweep(model, BATCH, SOURCE, pooled).axes == ("layers", "tokens", "batch", "metric_0")
+    np.testing.assert_array_equal(
+        lab.patching_sweep(model, BATCH, SOURCE, largest), lab.patching_sweep(model, BATCH, SOURCE, pooled).values.argmax(axis=-1)
+    )
+    with pytest.raises(InputError, match=r"gives \[3\] of int32; expected \[batch\] of floating point, a number a text"):
+        lab.gradients(model, BATCH, largest, "layers.0.output")
     with pytest.raises(InputError, match=r"gives \[3, 16\] of float32; expected \[batch\] of floating point, a number a text"):
         lab.gradients(model, BATCH, pooled, "layers.0.output")
 
 
 def pooled(output: Any) -> Any:
     return output.pooler_output
+
+
+def largest(output: Any) -> Any:
+    return output.pooler_output.argmax(axis=1)
 
 
 def test_attributions_of_what_is_not_finite_are_refused():
