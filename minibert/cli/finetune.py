@@ -2,13 +2,13 @@
 
 import argparse
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 
 from minibert.cli.console import console, warnings_as_lines
 from minibert.cli.option_names import options_by_their_names
+from minibert.cli.processes import joined_processes
 from minibert.cli.progress_of_training import LiveTraining, show_metrics, what_was_written
 from minibert.cli.training_options import add_training_options, options_given
 from minibert.errors import InputError
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace, options: FinetuneOptions) -> int:
     if not arguments.output:
         raise InputError("--output is empty; give the name of a folder")
-    with _processes(arguments), warnings_as_lines(), contextlib.ExitStack() as stack:
+    with joined_processes(arguments), warnings_as_lines(), contextlib.ExitStack() as stack:
         is_quiet = arguments.quiet or jax.process_index() > 0
         live = LiveTraining(stack, is_quiet, options.training.batch_size, resume=arguments.resume)
         done = finetune(
@@ -69,28 +69,6 @@ def _train(arguments: argparse.Namespace, options: FinetuneOptions) -> int:
         if not is_quiet:
             _say(done)
     return 0
-
-
-@contextlib.contextmanager
-def _processes(arguments: argparse.Namespace) -> Iterator[None]:
-    """Join the other processes, where there are some, and leave them at the end."""
-    given = [arguments.coordinator, arguments.processes, arguments.process]
-    if all(each is None for each in given):
-        yield
-        return
-    if any(each is None for each in given):
-        raise InputError("--coordinator, --processes and --process belong together; give all three, or none")
-    if not 0 <= arguments.process < arguments.processes:
-        raise InputError(f"--process is {arguments.process}; expected 0 to {arguments.processes - 1}, as --processes says")
-    try:
-        jax.distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
-    except (RuntimeError, ValueError) as problem:
-        reason = (str(problem).strip() or type(problem).__name__).splitlines()[0]
-        raise InputError(f"the processes at {arguments.coordinator} could not be joined: {reason}; start all of them") from None
-    try:
-        yield
-    finally:
-        jax.distributed.shutdown()
 
 
 def _plan_in_words(plan: Plan) -> str:

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from minibert.cli.processes import add_processes
 from minibert.training.optimiser import SCHEDULES, OptimiserOptions
 from minibert.training.options import TrainingOptions
 
@@ -39,6 +40,7 @@ def add_machine(machine: Any) -> None:
         metavar="HOW",
         help="data: a copy of the model on each; shard: a piece on each; 4x2: four copies of two pieces (default: %(default)s)",
     )
+    add_processes(machine)
 
 
 def training_given(arguments: argparse.Namespace, learning_rate: float, **of_optimiser: Any) -> TrainingOptions:

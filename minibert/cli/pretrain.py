@@ -4,9 +4,12 @@ import argparse
 import contextlib
 from typing import Any
 
+import jax
+
 from minibert.cli.console import warnings_as_lines
 from minibert.cli.learning_options import add_learning, add_machine, training_given
 from minibert.cli.option_names import OF_EVERY_TRAINING, options_by_their_names
+from minibert.cli.processes import joined_processes
 from minibert.cli.progress_of_training import LiveTraining, show_metrics, what_was_written
 from minibert.errors import InputError
 from minibert.printable import counted, listed, printable
@@ -61,8 +64,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _train(arguments: argparse.Namespace, options: PretrainOptions) -> int:
     if not arguments.output:
         raise InputError("--output is empty; give the name of a folder")
-    with warnings_as_lines(), contextlib.ExitStack() as stack:
-        live = LiveTraining(stack, arguments.quiet, options.training.batch_size, resume=arguments.resume)
+    with joined_processes(arguments), warnings_as_lines(), contextlib.ExitStack() as stack:
+        is_quiet = arguments.quiet or jax.process_index() > 0
+        live = LiveTraining(stack, is_quiet, options.training.batch_size, resume=arguments.resume)
         done = pretrain(
             arguments.files,
             arguments.output,
@@ -75,7 +79,7 @@ def _train(arguments: argparse.Namespace, options: PretrainOptions) -> int:
             tensorboard=arguments.tensorboard,
         )
         stack.close()
-        if not arguments.quiet:
+        if not is_quiet:
             show_metrics(done.metrics)
             print(what_was_written(done.folder, done.trained, is_best=bool(done.metrics)))
     return 0

@@ -76,7 +76,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     task.add_argument("--balanced", action="store_true", help="count each class by the inverse of how often it occurs")
     task.add_argument("--new-head", action="store_true", help="forget the head that the checkpoint has")
     _add_learning(parser)
-    _add_machine(parser)
+    add_machine(parser.add_argument_group("the machine"))
     baseline = parser.add_argument_group("a baseline to beat")
     baseline.add_argument("--baseline", choices=BASELINES, help="static vectors under a bidirectional LSTM, in place of BERT")
     baseline.add_argument("--vectors", metavar="FILE", help="a text file of GloVe's form (default: the model's input embeddings)")
@@ -98,14 +98,6 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         "--frozen-layers", type=int, default=0, metavar="N", help="the embeddings and so many layers do not learn"
     )
     learning.add_argument("--freeze-encoder", action="store_true", help="nothing learns but the head")
-
-
-def _add_machine(parser: argparse.ArgumentParser) -> None:
-    machine = parser.add_argument_group("the machine")
-    add_machine(machine)
-    machine.add_argument("--coordinator", metavar="HOST:PORT", help="of several machines: where the first one listens")
-    machine.add_argument("--processes", type=int, metavar="N", help="of several machines: how many processes there are")
-    machine.add_argument("--process", type=int, metavar="I", help="of several machines: which one this is, from 0")
 
 
 def options_given(arguments: argparse.Namespace) -> FinetuneOptions:

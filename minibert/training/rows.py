@@ -75,11 +75,6 @@ class Rows:
         return batch | {"labels": labels}
 
 
-def width_of(rows: Rows, numbers: Sequence[int]) -> int:
-    """How wide a batch of these rows is."""
-    return _width([rows.input_ids[number] for number in numbers])
-
-
 def batch_of(
     rows: BatchSource,
     numbers: Sequence[int],

@@ -11,7 +11,7 @@ from small_training import WITHOUT_DROPOUT, small_model, small_rows
 from minibert.training.inference import logits_of
 from minibert.training.losses import IGNORED
 from minibert.training.order import Order
-from minibert.training.rows import WIDTHS, Rows, batch_of, width_of
+from minibert.training.rows import WIDTHS, Rows, batch_of
 
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=12)
 KINDS = ("class", "numbers", "answer", "tags")
@@ -36,8 +36,7 @@ def test_a_batch_holds_its_rows_and_nothing_else(lengths: list[int], kind: str, 
     size = len(numbers) + missing
     batch = batch_of(rows, numbers, size, pad_token_id=pad)
     width = batch["input_ids"].shape[1]
-    assert width == width_of(rows, numbers) >= max(lengths)
-    assert width in WIDTHS or width == max(lengths) > WIDTHS[-1]
+    assert width == min((width for width in WIDTHS if width >= max(lengths)), default=max(lengths))
     assert {array.shape[0] for array in batch.values()} == {size}
     for place, number in enumerate(numbers):
         length = lengths[number]
@@ -125,7 +124,7 @@ def test_no_batch_is_wider_than_a_model_takes_and_none_loses_a_token():
     rows = small_rows(4)
     longest = max(map(len, rows.input_ids))
     widths = [batch_of(rows, range(4), 4, widest=widest)["input_ids"].shape[1] for widest in (None, longest, 100, 1)]
-    assert widths == [width_of(rows, range(4)), longest, width_of(rows, range(4)), longest]
-    assert longest < width_of(rows, range(4))
+    rounded = min(width for width in WIDTHS if width >= longest)
+    assert widths == [rounded, longest, rounded, longest] and longest < rounded
     positions = small_model(**WITHOUT_DROPOUT, max_position_embeddings=longest)
     assert len(logits_of(positions, rows, batch_size=4)) == 4

@@ -31,8 +31,7 @@ from minibert.training.loop import Record, Trained, fit
 from minibert.training.metrics.training_extra import imported
 from minibert.training.order import Order
 from minibert.training.parallel import Placement, together
-from minibert.training.reports import MetricsFile, TensorBoardEvents
-from minibert.training.reports.training_files import METRICS
+from minibert.training.reports.training_files import opened_reports
 from minibert.training.tasks import DescribedTask
 
 
@@ -86,11 +85,7 @@ def finetune(
         if resume:
             together(work.check_unfinished)
         check_new(output)
-        reports = [] if report is None else [report]
-        if jax.process_index() == 0:
-            reports.append(stack.enter_context(MetricsFile(work.folder / METRICS)))
-            if tensorboard is not None:
-                reports.append(stack.enter_context(TensorBoardEvents(Path(tensorboard))))
+        reports = opened_reports(stack, work.folder, report, tensorboard)
         return _Job(train, evaluation, options, work, reports).run(resume, restart, planned)
 
 

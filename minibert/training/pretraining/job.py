@@ -29,8 +29,7 @@ from minibert.training.pretraining.options import PretrainOptions
 from minibert.training.pretraining.preparation import Prepared, Say, prepare, prepared
 from minibert.training.pretraining.results import Plan, Results, write_results
 from minibert.training.pretraining.vocabulary import imported
-from minibert.training.reports import MetricsFile, TensorBoardEvents
-from minibert.training.reports.training_files import METRICS
+from minibert.training.reports.training_files import opened_reports
 
 
 class Pretrained(NamedTuple):
@@ -82,11 +81,7 @@ def pretrain(
         if resume:
             together(work.check_unfinished)
         check_new(output)
-        reports = [] if report is None else [report]
-        if jax.process_index() == 0:
-            reports.append(stack.enter_context(MetricsFile(work.folder / METRICS)))
-            if tensorboard is not None:
-                reports.append(stack.enter_context(TensorBoardEvents(Path(tensorboard))))
+        reports = opened_reports(stack, work.folder, report, tensorboard)
         job = _Job(files, options, work, reports)
         return job.run(resume, restart, say if say is not None else lambda sentence: None, planned)
 

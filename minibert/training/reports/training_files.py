@@ -2,16 +2,42 @@
 
 import importlib.util
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from minibert.checkpoints.registry import HubSource, PackageSource, lookup
 from minibert.errors import FetchError
+from minibert.training.loop import Record
 from minibert.training.reports.markdown import as_code, table
 from minibert.training.reports.metrics_file import MetricsFile
+from minibert.training.reports.tensorboard import TensorBoardEvents
 
 METRICS, CURVES, CARD = "metrics.jsonl", "training_curves.png", "README.md"
+
+
+def opened_reports(
+    stack: ExitStack, folder: Path, report: Callable[[Record], None] | None, tensorboard: str | Path | None
+) -> list[Callable[[Record], None]]:
+    """What every record of a training goes to: the caller's `report`, and in the first process the files that are written.
+
+    Args:
+        stack: closes them.
+        folder: of the training, where its metrics are.
+        report: the caller's, if any.
+        tensorboard: a folder for its events, if they are wanted.
+
+    Raises InputError for files that cannot be written.
+    """
+    reports = [] if report is None else [report]
+    if jax.process_index() == 0:
+        reports.append(stack.enter_context(MetricsFile(folder / METRICS)))
+        if tensorboard is not None:
+            reports.append(stack.enter_context(TensorBoardEvents(Path(tensorboard))))
+    return reports
 
 
 def write_course(folder: Path, name: str, records: Sequence[Mapping[str, Any]]) -> None:
