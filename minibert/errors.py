@@ -69,4 +69,6 @@ def shown(value: object) -> str:
     except ValueError:
         # Integers of more than 4,300 digits.
         return "a number of thousands of digits"
+    except RecursionError:
+        return "a value nested thousands deep"
     return text if len(text) <= 200 else f"{text[:200]}…"

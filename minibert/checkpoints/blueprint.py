@@ -77,7 +77,7 @@ def read_blueprint(path: Path, **overrides: Any) -> Blueprint:
     stored = open_checkpoint(path)
     config = BertConfig.read(configuration_of(path, stored), **overrides)
     check_depth(config, stored)
-    _check_dtype(config)
+    check_dtype(config)
     shapes = shapes_of(config, stored)
     return Blueprint(config, stored, shapes, match_tensors(stored, shapes, config.num_hidden_layers))
 
@@ -102,7 +102,8 @@ def configuration_of(path: Path, stored: StoredTensors) -> Path:
     return google if stored.dialect is GOOGLE and google.exists() else folder_of(path)
 
 
-def _check_dtype(config: BertConfig) -> None:
+def check_dtype(config: BertConfig) -> None:
+    """ConfigError for float64 where JAX makes float32 of it."""
     if "float64" in (config.dtype, config.param_dtype) and not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise ConfigError(
             "float64 was asked for, but JAX makes float32 of it unless told otherwise; set JAX_ENABLE_X64=1 before Python starts"

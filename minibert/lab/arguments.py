@@ -1,6 +1,6 @@
 """Checks of arguments that several functions of the laboratory take."""
 
-import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +12,11 @@ from jax import Array
 from minibert.errors import InputError, shown
 
 Metric = Callable[[Any], Array]
-"""From a model's output to an array that has a row a text."""
+"""From a model's output to an array that has a row a text.
+
+It is compiled when it first comes, and found again by itself: what it reads from outside (a global, a variable of the function
+around it, an attribute) stays as it was then. For another value give another function.
+"""
 MOST = (1 << 31) - 1
 
 
@@ -28,7 +32,7 @@ def whole_number(name: str, value: Any, least: int, most: int = MOST) -> int:
 def number_above_zero(name: str, value: Any) -> float:
     """The value of an argument as Python's number; InputError unless it is finite and above zero."""
     found = value.item() if isinstance(value, np.integer | np.floating) else value
-    if type(found) not in (int, float) or not 0.0 < found < math.inf:
+    if type(found) not in (int, float) or not 0.0 < found <= sys.float_info.max:
         raise InputError(f"{name} is {shown(value)}; expected a number above 0")
     return found
 
@@ -53,8 +57,11 @@ def measured(metric: Metric, output: Any, texts: int, *, a_number_each: bool) ->
     """
     try:
         found = metric(output)
-    except jax.errors.TracerArrayConversionError:
-        raise InputError("the metric computes with NumPy, which is not compiled; write it with jax.numpy") from None
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        raise InputError(
+            "the metric computes with NumPy, or asks for a value by float(), if, or a mask, and there is none yet while it is "
+            "compiled; write it with jax.numpy alone: jnp.where in place of if"
+        ) from None
     wanted = "[batch]" if a_number_each else "[batch, …]"
     if not isinstance(found, jax.Array):
         raise InputError(f"the metric gives {_kind(found)}; expected an array of JAX, {wanted}, with a row a text")

@@ -85,7 +85,9 @@ class Edit:
                     raise InputError(f"{name} has no axis {shown(axis)}; expected one of {', '.join(axes)}")
                 length = shape[axes.index(axis)]
                 if any(not 0 <= place < length for place in np.ravel(places).tolist()):
-                    raise InputError(f"{axis} of the edit of {name} is {shown(places)}; expected places from 0 to {length - 1}")
+                    raise InputError(
+                        f"{axis} of the edit of {name} is {shown(np.asarray(places).tolist())}; expected places from 0 to {length - 1}"
+                    )
             if self.axes is not None and not set(self.axes) <= set(axes):
                 raise InputError(
                     f"the value for {name} has the axes {', '.join(self.axes)}; expected some of {', '.join(axes)}, or an array "
@@ -155,10 +157,11 @@ def _plain(value: Any) -> Any:
         found = None
     if found is None or not jnp.issubdtype(found.dtype, jnp.number) or jnp.iscomplexobj(found):
         raise InputError(f"the value of an edit is {shown(value)}; expected a number or an array of them")
-    if isinstance(found, jax.Array) or isinstance(value, np.ndarray | np.generic):
+    if isinstance(found, jax.Array):
         return found
-    # One dtype for all numbers of Python's, so that another one needs no compilation.
-    found = found.astype(np.float64)
+    if not isinstance(value, np.ndarray | np.generic):
+        # One dtype for all numbers of Python's, so that another one needs no compilation.
+        found = found.astype(np.float64)
     widest = jax.dtypes.canonicalize_dtype(np.float64)
     with np.errstate(over="ignore"):
         if not np.array_equal(np.isinf(found), np.isinf(found.astype(widest))):

@@ -27,7 +27,7 @@ def gradients(model: Model, batch: Mapping[str, Any], metric: Metric, names: str
         model: as `minibert.load` gives it.
         batch: the texts.
         metric: of the model's output, an array of JAX with a number a text; texts do not touch each other, so that the
-            gradient of their sum is that of each.
+            gradient of their sum is that of each. Compiled once: what it reads from outside stays as it was the first time.
         names: of intermediates, or patterns with *.
 
     Raises InputError for a batch that the model does not take, for names there are not, and for a metric that gives no number a
@@ -91,6 +91,9 @@ def integrated_gradients(
     """
     check_metric(metric)
     steps, most_steps = whole_number("steps", steps, 1, 1000), whole_number("most_steps", most_steps, 1)
+    if most_steps < steps:
+        raise InputError(f"most_steps is {most_steps}, fewer than steps, {steps}; expected as many at least")
+    tolerance = tolerance.item() if isinstance(tolerance, np.floating) else tolerance
     if type(tolerance) not in (int, float) or not 0.0 < tolerance < 1.0:
         raise InputError(f"tolerance is {shown(tolerance)}; expected a number between 0 and 1")
     inputs = inputs_of(model, batch)
@@ -114,8 +117,9 @@ def integrated_gradients(
             break
         pieces *= 2
     if error > tolerance * size:
+        share = error / size if size else np.inf
         warnings.warn(
-            f"with {pieces * steps} steps the attributions add up to the difference within {error / size:.1e} of the "
+            f"with {pieces * steps} steps the attributions add up to the difference within {share:.1e} of the "
             f"metric's size, not {tolerance:g}; give more, most_steps={4 * pieces * steps}, or another baseline: from zeros the "
             "line may begin where LayerNorm divides by next to nothing",
             stacklevel=2,

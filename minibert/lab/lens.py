@@ -42,6 +42,8 @@ def logit_lens(model: Model, batch: Mapping[str, Any], *, best: int = 5) -> Lens
         raise InputError('the model has no head for masked language modelling; load it with head="masked_lm"')
     best = whole_number("best", best, 1, model.config.vocab_size)
     ids, probabilities = _lens(model, inputs, names[0], best)
+    if not np.isfinite(np.asarray(probabilities, np.float32)).all():
+        raise InputError("the model's logits are not finite for this batch; see minibert doctor")
     axes = ("layers", "batch", "tokens", "best")
     return Lens(NamedArray(np.asarray(ids), axes), NamedArray(np.asarray(probabilities), axes))
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,15 @@ from jaxtyping import Float
 
 from minibert.errors import InputError, shown
 from minibert.lab.arguments import number_above_zero, whole_number
-from minibert.lab.surgery.depth import FROZEN
 from minibert.lab.surgery.swapping import children_of, put
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.numerics import Dense, product
-from minibert.model.paths import path_of
+from minibert.model.paths import FROZEN, path_of
 
 AnyModel = TypeVar("AnyModel", bound=nnx.Module)
 QUERIES_AND_VALUES = r"attention\.(query|value)$"
 """What the paper adapts (section 4.2)."""
+HIGHEST_RANK = 1 << 16
 
 
 class NumpyLowRank(NumpyPart):
@@ -39,6 +39,7 @@ class LowRankDense(nnx.Module):
     numpy_twin = NumpyLowRank
 
     def __init__(self, dense: Dense, rank: int, alpha: float, *, rngs: nnx.Rngs):
+        rank, alpha = whole_number("rank", rank, 1, HIGHEST_RANK), number_above_zero("alpha", alpha)
         self.dense = dense
         self.config = dense.config
         self.factor = alpha / rank
@@ -64,37 +65,49 @@ class LowRankDense(nnx.Module):
 def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str = QUERIES_AND_VALUES, seed: int = 0) -> AnyModel:
     """A model some of whose dense layers learn by a low-rank product; all that it had, but its heads, is frozen for `fit`.
 
-    What is swapped into it afterwards learns.
+    What is swapped into it afterwards learns, but for parameters that it took over.
 
     Args:
         model: which stays as it was; the copy shares its parameters.
         rank: of the products.
         alpha: by alpha / rank what they give is multiplied.
-        layers: a regular expression that the path of a dense layer matches: `encoder.layers.0.attention.query`.
+        layers: a regular expression that the path of a dense layer in the encoder matches, `encoder.layers.0.attention.query`, or
+            that of a head, `heads.masked_lm.dense`.
         seed: of the random numbers.
 
     Raises InputError for a rank or alpha that makes no sense, for layers that are adapted already, and for a pattern that matches
     no dense layer.
     """
-    rank, alpha, seed = whole_number("rank", rank, 1), number_above_zero("alpha", alpha), whole_number("seed", seed, 0)
+    rank, alpha = whole_number("rank", rank, 1, HIGHEST_RANK), number_above_zero("alpha", alpha)
+    seed = whole_number("seed", seed, 0)
+    _check_model(model)
     try:
-        re.compile(layers)
+        re.compile(layers).search("")
     except (re.error, TypeError) as problem:
         raise InputError(f"layers is {shown(layers)}, which is no regular expression: {problem}") from None
-    if any(isinstance(each, LowRankDense) and re.search(layers, path) for _, _, each, path in children_of(model)):
+    if any(isinstance(each, LowRankDense) and _fits(layers, path) for _, _, each, path in children_of(model)):
         raise InputError(
             f"layers that {shown(layers)} matches are adapted already; merge them first (lab.merged), or name others"
         )
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
     rngs, count = nnx.Rngs(seed), 0
     for parent, name, dense, path in children_of(copy):
-        if isinstance(dense, Dense) and re.search(layers, path):
+        if isinstance(dense, Dense) and not isinstance(parent, LowRankDense) and _fits(layers, path):
             put(parent, name, LowRankDense, {"rank": rank, "alpha": alpha}, rngs)
             count += 1
     if count == 0:
         raise InputError(f"layers is {shown(layers)}, which no dense layer's path matches; expected one as {QUERIES_AND_VALUES}")
     freeze_all_else(copy)
     return copy
+
+
+def _fits(layers: str, path: str) -> bool:
+    return re.search(layers, path.removeprefix("bert.")) is not None
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, nnx.Module):
+        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
 
 
 def freeze_all_else(model: nnx.Module) -> None:
@@ -106,10 +119,12 @@ def freeze_all_else(model: nnx.Module) -> None:
 
 def merged(model: AnyModel) -> AnyModel:
     """The model with what was learned added to its kernels: as it was made, with nothing frozen, to be saved like any other."""
+    _check_model(model)
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
     for parent, name, layer, _ in children_of(copy):
         if isinstance(layer, LowRankDense):
             setattr(parent, name, layer.merged())
-    if hasattr(copy, FROZEN):
-        delattr(copy, FROZEN)
+    for _, part in list(nnx.iter_graph(copy)):
+        if isinstance(part, nnx.Module) and FROZEN in vars(part):
+            delattr(part, FROZEN)
     return copy

@@ -56,6 +56,10 @@ class NamedArray:
     axes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.values, np.ndarray):
+            raise InputError(f"values are of the type {type(self.values).__name__}; expected an array of NumPy")
+        if len(set(self.axes)) < len(self.axes):
+            raise InputError(f"axes are {', '.join(self.axes)}; expected a name of its own for each")
         if self.values.ndim != len(self.axes):
             raise InputError(f"axes are {', '.join(self.axes)}; expected {self.values.ndim} names, one for each axis")
 

@@ -33,7 +33,8 @@ def patching_sweep(
         model: as `minibert.load` gives it.
         batch: the texts that are run.
         source: as many texts of as many tokens; their intermediates are put in.
-        metric: of the model's output, an array [batch, …] of JAX; compiled, and once only if the same function comes again.
+        metric: of the model's output, an array [batch, …] of JAX; compiled, and once only if the same function comes again, so
+            that what it reads from outside stays as it was the first time.
         part: of each layer, as in "layers.3.output" or "layers.3.attention.context".
         axis: which places: `tokens`, or `heads` where the part has them.
         rows_at_once: how many texts a pass of the compiled program takes.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -32,7 +33,10 @@ def cka(
 
 def _matrix(given: Any, name: str) -> Float[np.ndarray, "rows features"]:
     try:
-        vectors = np.asarray(given, np.float64)
+        vectors = np.asarray(given)
+        if not (jnp.issubdtype(vectors.dtype, jnp.number) or vectors.dtype == bool) or np.iscomplexobj(vectors):
+            raise TypeError
+        vectors = vectors.astype(np.float64)
     except (TypeError, ValueError):
         raise InputError(f"the {name} vectors are {shown(given)}; expected an array of numbers, [rows, features]") from None
     if vectors.ndim != 2 or not vectors.size:

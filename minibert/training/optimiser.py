@@ -15,7 +15,7 @@ import optax
 from jax import Array
 
 from minibert.errors import InputError, shown
-from minibert.model.paths import path_of
+from minibert.model.paths import frozen_parameters, path_of
 
 SCHEDULES = ("linear", "cosine", "constant")
 NOT_DECAYED = ("bias", "layer_norm")
@@ -137,8 +137,7 @@ def _shortened_to(most: float) -> optax.GradientTransformationExtraArgs:
 def learning_shares(model: Any, options: OptimiserOptions) -> Any:
     """The model's tree with, for each parameter, by what its learning rate is multiplied: zero for what does not learn."""
     depth = model.config.num_hidden_layers
-    # A baseline names what of it never learns.
-    frozen = getattr(model, "frozen", ())
+    frozen = frozen_parameters(model)
     return jax.tree.map(lambda path: 0.0 if path in frozen else _share(path, depth, options), _paths(model))
 
 

@@ -161,6 +161,7 @@ def test_what_is_no_edit_no_batch_and_no_model_is_refused(without_shape_checks: 
         (lambda: lab.replace("layers.0.output", "3"), "the value of an edit is '3'"),
         (lambda: lab.replace("layers.0.output", True), "the value of an edit is True"),
         (lambda: lab.replace("layers.0.output", [[1.0], [1.0, 2.0]]), "the value of an edit is"),
+        (lambda: lab.add("layers.0.output", np.float64(1e300)), "which float32 cannot hold"),
         (lambda: lab.scale("layers.0.output", 1e300), r"the value of an edit is 1e\+300, which float32 cannot hold"),
         (lambda: lab.zero("layers.0.output", tokens=-1), "tokens is -1; expected a whole number from 0 up"),
         (lambda: lab.zero("layers.0.output", tokens=[[0], [1, 2]]), "tokens is .*; expected a whole number from 0 up"),
@@ -204,6 +205,15 @@ def test_a_named_array_is_laid_along_the_axes_of_its_names():
         lab.run(model, BATCH, edits=lab.replace("layers.1.output", by_head))
     with pytest.raises(InputError, match=r"the value for layers.1.output has shape \[5\]; expected a number or what spreads"):
         lab.run(model, BATCH, edits=lab.replace("layers.1.output", lab.NamedArray(np.ones(5), ("tokens",))))
+
+
+def test_axes_without_a_name_of_their_own_are_refused(without_shape_checks: None):
+    with pytest.raises(InputError, match="axes are tokens, tokens; expected a name of its own for each"):
+        lab.NamedArray(np.ones((6, 6)), ("tokens", "tokens"))
+    with pytest.raises(InputError, match="values are of the type list; expected an array of NumPy"):
+        lab.NamedArray([1.0, 2.0], ("heads",))
+    with pytest.raises(InputError, match="tokens of the edit of layers.0.output is 6; expected places from 0 to 5"):
+        lab.run(small_model(), BATCH, edits=lab.zero("layers.0.output", tokens=6))
 
 
 def test_a_batch_of_padding_has_no_mean():

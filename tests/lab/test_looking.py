@@ -106,6 +106,8 @@ def test_cka_takes_what_the_laboratory_gives_and_any_scale(without_shape_checks:
         (np.zeros((9, 4)), "the first vectors are all the same"),
         (np.where(one > 1.0, np.nan, one), "the first vectors hold NaN or infinity"),
         (one[:, None], r"the first vectors have the shape \[9, 1, 4\]; expected \[rows, features\]"),
+        (one.astype(complex), "the first vectors are array"),
+        (one.astype(str), "the first vectors are array"),
         (None, r"the first vectors have the shape \[\]|the first vectors are None"),
         ("vectors", "the first vectors are 'vectors'; expected an array of numbers"),
     ):

@@ -11,11 +11,12 @@ from small_lab import small_batch, small_model
 
 import minibert
 from minibert import BertWithHeads, InputError
-from minibert.lab import adapted, merged
+from minibert.checkpoints.blueprint import parameters_of
+from minibert.lab import adapted, merged, numpy_twin
 from minibert.lab.low_rank import LowRankDense
 from minibert.model.heads import new_head
 from minibert.model.numerics import Dense
-from minibert.model.paths import path_of
+from minibert.model.paths import frozen_parameters, path_of
 from minibert.training import LOSSES, OptimiserOptions
 from minibert.training.loop import fit
 from minibert.training.options import TrainingOptions
@@ -78,8 +79,30 @@ def test_merged_it_computes_the_same_and_is_saved_and_loaded(tmp_path: Path):
     np.testing.assert_allclose(again(**BATCH).logits, plain(**BATCH).logits, atol=1e-6)
 
 
+def test_what_is_adapted_under_heads_that_come_later_does_not_learn_either():
+    whole = with_head()
+    model = BertWithHeads(adapted(whole.bert, rank=2), dict(whole.heads))
+    learned, losses = trained(model)
+    assert losses[-1] < losses[0]
+    before, after = (parameters_of(each) for each in (model, learned))
+    moved = {path for path in before if not np.array_equal(before[path].get_value(), after[path].get_value())}
+    assert moved == {path for path in before if path.startswith("heads.") or path.endswith((".down", ".up"))}
+    assert not frozen_parameters(merged(model))
+
+
+def test_adapting_more_leaves_what_is_adapted_alone():
+    model = adapted(adapted(small_model(), rank=2), rank=2, layers="dense$")
+    assert isinstance(model.pooler.dense, LowRankDense)
+    assert isinstance(model.encoder.layers[0].attention.query.dense, Dense)
+    heads = adapted(with_head(), rank=2, layers=r"^encoder.*value|^heads\.")
+    assert isinstance(heads.heads["sequence_classification"].dense, LowRankDense)
+    assert isinstance(heads.bert.encoder.layers[0].attention.value, LowRankDense)
+    with pytest.raises(InputError, match="the head 'sequence_classification' was changed, and such heads have no NumPy twin"):
+        numpy_twin(heads)
+
+
 def test_what_fits_nothing_is_refused():
-    with pytest.raises(InputError, match="rank is 0; expected a whole number from 1 up"):
+    with pytest.raises(InputError, match="rank is 0; expected a whole number from 1 to 65,536"):
         adapted(small_model(), rank=0)
     with pytest.raises(InputError, match="alpha is nan; expected a number above 0"):
         adapted(small_model(), alpha=float("nan"))

@@ -118,7 +118,10 @@ METRICS = {
     "a pair": (lambda output: (output.pooler_output[:, 0],) * 2, "the metric gives the type tuple; expected an array of JAX"),
     "a number": (lambda output: output.pooler_output.sum(), r"the metric gives \[\] of float32; expected \[batch"),
     "a row a token": (lambda output: output.last_hidden_state[0], r"the metric gives \[6, 16\] of float32; expected \[batch"),
-    "NumPy": (numpy_metric, "the metric computes with NumPy, which is not compiled"),
+    "NumPy": (numpy_metric, "the metric computes with NumPy, or asks for a value"),
+    "float": (lambda output: float(output.pooler_output[0, 0]), "asks for a value by float"),
+    "if": (lambda output: output.pooler_output[:, 0] if output.pooler_output[0, 0] > 0 else 0.0, "asks for a value by float"),
+    "a mask": (lambda output: output.pooler_output[output.pooler_output > 0], "asks for a value by float"),
     "no function": (3, "the metric is 3; expected a function of the model's output"),
 }
 
@@ -156,6 +159,16 @@ def largest(output: Any) -> Any:
     return output.pooler_output.argmax(axis=1)
 
 
+def test_a_metric_that_is_zero_at_both_ends_is_told_of_without_a_share():
+    def between(output: Any) -> Any:
+        values = output.pooler_output[:, 0]
+        return values * (values - jax.lax.stop_gradient(values))
+
+    with pytest.warns(UserWarning, match="within inf of the metric's size"):
+        found = lab.integrated_gradients(small_model(), BATCH, between, name="pooler.output", steps=4, most_steps=4)
+    np.testing.assert_array_equal(found.difference, 0.0)
+
+
 def test_attributions_of_what_is_not_finite_are_refused():
     model = small_model()
     with pytest.raises(InputError, match="the metric from the baseline is not finite for text 0; give another baseline"):
@@ -171,6 +184,8 @@ def root_of_square(output: Any) -> Any:
 
 
 def test_steps_and_names_there_are_not_are_refused(without_shape_checks: None):
+    with pytest.raises(InputError, match="most_steps is 8, fewer than steps, 32; expected as many at least"):
+        lab.integrated_gradients(small_model(), BATCH, first_value, most_steps=8)
     with pytest.raises(InputError, match="most_steps is 0; expected a whole number from 1 up"):
         lab.integrated_gradients(small_model(), BATCH, first_value, most_steps=0)
     with pytest.raises(InputError, match="rows_at_once is 'all'; expected a whole number from 1 up"):

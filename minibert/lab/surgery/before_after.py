@@ -69,7 +69,7 @@ class BeforeAfter:
         return "\n".join(lines)
 
     def _cosines_in_words(self) -> str:
-        if np.isnan(self.cosines).any():
+        if np.isnan(self.cosines).all():
             return "not comparable: other widths"
         return f"cosine {self.cosines.mean():.4f} in the mean, {self.cosines.min():.4f} at least"
 
@@ -145,15 +145,18 @@ def _scores(score: Score, model: Model, seeds: Sequence[int]) -> Float[np.ndarra
         try:
             found.append(float(value))
         except (TypeError, ValueError):
+            found.append(np.nan)
+        if not np.isfinite(found[-1]):
             raise InputError(f"score gives {shown(value)} for the seed {seed}; expected a number, more being better") from None
     return np.asarray(found)
 
 
 def _vectors(run: Run, mask: np.ndarray) -> Float[np.ndarray, "texts hidden"]:
-    """The mean over a text's real tokens, of length one."""
+    """The mean over a text's real tokens, of length one; zeros where it is zero."""
     hidden = np.asarray(run.output.last_hidden_state, np.float64)
     means = (hidden * mask[:, :, None]).sum(axis=1) / np.maximum(mask.sum(axis=1, keepdims=True), 1)
-    return means / np.linalg.norm(means, axis=1, keepdims=True)
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    return means / np.where(lengths == 0.0, 1.0, lengths)
 
 
 def _nearest(vectors: np.ndarray, count: int) -> np.ndarray:

@@ -12,9 +12,7 @@ from minibert.lab.surgery.sizes import with_config
 from minibert.lab.surgery.swapping import AnyModel, encoder_of, put
 from minibert.model import Bert
 from minibert.model.encoder import Encoder, Layer
-
-FROZEN = "frozen"
-"""The attribute of a model that names to the optimiser what does not learn, by the paths of parameters."""
+from minibert.model.paths import FROZEN
 
 
 class SharedEncoder(Encoder):
@@ -58,7 +56,9 @@ def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False)
     depth = len(encoder.layers)
     if isinstance(encoder, SharedEncoder):
         raise InputError("the layers of this model are shared already; begin with the model as it was loaded")
-    numbers = np.asarray(layers).tolist() if isinstance(layers, list | tuple | range | np.ndarray) else []
+    is_a_list = isinstance(layers, list | tuple | range) or (isinstance(layers, np.ndarray) and layers.ndim == 1)
+    given = list(layers) if is_a_list else []
+    numbers = [number.item() if isinstance(number, np.integer) else number for number in given]
     if not numbers or any(type(number) is not int or not 0 <= number < depth for number in numbers):
         raise InputError(f"layers is {shown(layers)}; expected some of the numbers from 0 to {depth - 1}")
     copy: AnyModel = with_config(model, num_hidden_layers=len(numbers))
@@ -69,8 +69,9 @@ def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False)
     if shared and len(own) < len(numbers):
         order = [own.index(number) for number in numbers]
         put(inner, "encoder", SharedEncoder, {"order": order}, nnx.Rngs(0))
-    if hasattr(copy, FROZEN):
-        setattr(copy, FROZEN, _renumbered(getattr(copy, FROZEN), own))
+    for module in {id(each): each for each in (copy, inner)}.values():
+        if hasattr(module, FROZEN):
+            setattr(module, FROZEN, _renumbered(getattr(module, FROZEN), own))
     return copy
 
 

@@ -35,8 +35,8 @@ class NumpyLocal(NumpyPart):
 class LocalAttention(Attention):
     """`Attention` in which a token sees those at most `window` places away.
 
-    `first_is_global`: the first token, [CLS], sees all and is seen by all. The scores of all pairs are computed all the same,
-    then masked: it shows what a window does to a model, and saves no time. Places are those in the row.
+    `first_is_global`: what stands first in the row sees all and is seen by all. That is [CLS], unless padding is on the left. The
+    scores of all pairs are computed all the same, then masked: it shows what a window does to a model, and saves no time.
     """
 
     numpy_twin = NumpyLocal
@@ -45,7 +45,9 @@ class LocalAttention(Attention):
         take_over(self, old, Attention)
         if type(window) is not int or window < 0:
             raise InputError(f"window is {shown(window)}; expected a whole number from 0 up")
-        self.window, self.first_is_global = window, bool(first_is_global)
+        if not isinstance(first_is_global, bool):
+            raise InputError(f"first_is_global is {shown(first_is_global)}; expected True or False")
+        self.window, self.first_is_global = window, first_is_global
 
     def context_of(
         self,

@@ -19,6 +19,7 @@ from minibert.lab.surgery.swapping import AnyModel, encoder_of, swapped, take_ov
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.attention import Attention
 from minibert.model.numerics import Dense
+from minibert.model.paths import FROZEN
 
 
 class NumpyPruned(NumpyPart):
@@ -95,18 +96,19 @@ def pruned(model: AnyModel, heads: Mapping[int, Sequence[int]]) -> AnyModel:
 
     Raises InputError for layers and heads that there are not, for all heads of a layer, and for a layer pruned before.
     """
-    config = model.config
-    if not isinstance(heads, Mapping) or not heads:
-        raise InputError(f"heads is {shown(heads)}; expected a mapping from layers to lists of heads, {{0: [3, 7]}}")
-    depth = len(encoder_of(model).encoder.layers)
-    for layer, numbers in _plain(heads).items():
-        _check_numbers(layer, numbers, depth, config.num_attention_heads)
+    depth, config = len(encoder_of(model).encoder.layers), model.config
+    frozen = [getattr(each, FROZEN, None) for each in (model, encoder_of(model))]
+    for layer, numbers in _checked(heads, depth, config.num_attention_heads).items():
         kept = [head for head in range(config.num_attention_heads) if head not in numbers]
         if not kept:
             raise InputError(
                 f"heads[{layer}] are all that the layer has; leave one at least, or leave the layer out (with_layers)"
             )
         model = swapped(model, f"layers.{layer}.attention", PrunedAttention, kept=kept)
+    # Kernels that are cut are no new ones.
+    for each, paths in zip((model, encoder_of(model)), frozen, strict=True):
+        if paths is not None:
+            setattr(each, FROZEN, paths)
     return model
 
 
@@ -120,27 +122,28 @@ def pruning_report(
         heads: as given there.
         batch: on which both are run; as of `run`.
 
-    Raises InputError for heads that are not those by which the two models differ.
+    Raises InputError for heads that are not those by which the two models differ, and where hidden states are not finite.
     """
     encoders = [encoder_of(each) for each in (model, without)]
+    given = _checked(heads, len(encoders[0].encoder.layers), model.config.num_attention_heads)
     kept = [[_kept(layer.attention) for layer in encoder.encoder.layers] for encoder in encoders]
-    given = {layer: set(numbers) for layer, numbers in _plain(heads).items()}
-    gone = {
-        layer: set(range(len(one))) - set(other) for layer, (one, other) in enumerate(zip(*kept, strict=False)) if one != other
-    }
-    # In a model that was pruned before, heads have other numbers than in the first one.
-    if len(kept[0]) != len(kept[1]) or (given != gone and all(one == list(range(len(one))) for one in kept[0])):
+    pairs = list(enumerate(zip(*kept, strict=False)))
+    gone = {layer: set(one) - set(other) for layer, (one, other) in pairs if one != other}
+    is_smaller = len(kept[0]) == len(kept[1]) and all(set(other) <= set(one) for _, (one, other) in pairs)
+    if not is_smaller or {layer: set(numbers) for layer, numbers in given.items()} != gone:
         told = {layer: sorted(numbers) for layer, numbers in gone.items()}
         raise InputError(f"heads is {shown(dict(heads))}; the heads that the second model lacks are {told}")
     order = steps_of(encoders[0])
     masks = [
         zero(f"layers.{step}.attention.context", heads=numbers)
-        for layer, numbers in _plain(heads).items()
+        for layer, numbers in given.items()
         for step, serving in enumerate(order)
         if serving == layer
     ]
     masked = run(encoders[0], batch, edits=masks).output.last_hidden_state
     difference = jnp.abs(masked - run(encoders[1], batch).output.last_hidden_state).max()
+    if not jnp.isfinite(difference):
+        raise InputError("the last hidden states are not finite for this batch; see minibert doctor")
     return PruningReport(number_of_parameters(model), number_of_parameters(without), float(difference))
 
 
@@ -148,14 +151,22 @@ def _kept(attention: Attention) -> list[int]:
     return list(attention.kept if isinstance(attention, PrunedAttention) else range(attention.config.num_attention_heads))
 
 
-def _plain(heads: Mapping[Any, Any]) -> dict[Any, Any]:
-    """With Python's numbers in place of NumPy's, such as argsort gives them."""
-    return {
-        layer.item() if isinstance(layer, np.integer) else layer: np.asarray(numbers).tolist()
-        if isinstance(numbers, list | tuple | np.ndarray)
-        else numbers
-        for layer, numbers in heads.items()
-    }
+def _checked(heads: Any, layers: int, most: int) -> dict[int, list[int]]:
+    """With Python's numbers in place of NumPy's, such as argsort gives them; InputError for layers and heads there are not."""
+    if not isinstance(heads, Mapping) or not heads:
+        raise InputError(f"heads is {shown(heads)}; expected a mapping from layers to lists of heads, {{0: [3, 7]}}")
+    found = {}
+    for layer, numbers in heads.items():
+        given = numbers.tolist() if isinstance(numbers, np.ndarray) else numbers
+        if isinstance(given, list | tuple):
+            given = [_plain(number) for number in given]
+        _check_numbers(_plain(layer), given, layers, most)
+        found[_plain(layer)] = given
+    return found
+
+
+def _plain(number: Any) -> Any:
+    return number.item() if isinstance(number, np.integer) else number
 
 
 def _check_numbers(layer: Any, numbers: Any, layers: int, heads: int) -> None:

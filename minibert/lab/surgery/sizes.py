@@ -40,6 +40,7 @@ def resized(
 
     Raises InputError for a size below 1 or without a change, and ConfigError for one beyond what a BERT may have.
     """
+    encoder_of(model)
     sizes = {"vocab_size": vocab_size, "max_position_embeddings": max_position_embeddings}
     wanted = {name: whole_number(name, size, 1) for name, size in sizes.items() if size is not None}
     if not wanted:

@@ -4,6 +4,7 @@ No code is read from a file: a part is named by its class, and whoever loads a m
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from minibert.checkpoints.blueprint import parameters_of
+from minibert.checkpoints.blueprint import check_dtype, parameters_of
 from minibert.checkpoints.formats.copying import copied
 from minibert.checkpoints.formats.safetensors_file import SINGLE_FILE, open_safetensors
 from minibert.checkpoints.formats.safetensors_writer import write_safetensors
@@ -23,7 +24,7 @@ from minibert.checkpoints.new_folder import new_folder
 from minibert.config import MODIFIED_MODEL_TYPE, BertConfig
 from minibert.errors import CheckpointError, ConfigError, InputError, named, shown
 from minibert.lab.low_rank import LowRankDense
-from minibert.lab.surgery.depth import FROZEN, SharedEncoder, steps_of
+from minibert.lab.surgery.depth import SharedEncoder, steps_of
 from minibert.lab.surgery.gated import GatedFeedForward
 from minibert.lab.surgery.local import LocalAttention
 from minibert.lab.surgery.pruning import PrunedAttention
@@ -32,6 +33,7 @@ from minibert.lab.surgery.swapping import Part, encoder_of, name_of_part, parts_
 from minibert.model import Bert, BertWithHeads
 from minibert.model.anatomy import MADE_WITH, foreign_parts
 from minibert.model.heads import HEADS, new_head
+from minibert.model.paths import FROZEN, frozen_parameters, path_of
 from minibert.strict_json import MAX_SETTINGS_BYTES, read_json_object
 from minibert.tokenizer import Tokenizer
 
@@ -63,8 +65,8 @@ def save(model: Bert | BertWithHeads, tokenizer: Tokenizer, folder: str | Path) 
     The configuration names every part, its class and the options it was made with. No other library opens such a folder, and its
     model type says so to those that ask.
 
-    Returns the files. Raises InputError for a part that was put there by hand, and for a head of the user's own; CheckpointError
-    as `minibert.save` does.
+    Returns the files. Raises InputError for a part that was put there by hand or made by a function, for one that holds arrays
+    which are no floating parameters, and for a head of the user's own; CheckpointError as `minibert.save` does.
     """
     _check_arguments(model, tokenizer, folder)
     encoder = encoder_of(model)
@@ -76,8 +78,9 @@ def save(model: Bert | BertWithHeads, tokenizer: Tokenizer, folder: str | Path) 
         "pooler": encoder.pooler is not None,
         "heads": _described_heads(model) if isinstance(model, BertWithHeads) else {},
         # Of parameters that were swapped since, none is there any more.
-        "frozen": [path for path in getattr(model, FROZEN, ()) if path in variables],
+        "frozen": sorted(path for path in frozen_parameters(model) if path in variables),
     }
+    _check_arrays(model, variables)
     config = {**model.config.to_hf(), "model_type": MODIFIED_MODEL_TYPE, "dtype": model.config.param_dtype, KEY: described}
     tensors = {path: np.asarray(variable.get_value()) for path, variable in variables.items()}
     with new_folder(Path(folder)) as work:
@@ -100,17 +103,19 @@ def load(folder: str | Path, *, parts: Mapping[str, Part] | None = None, **overr
     """
     if not isinstance(folder, str | Path):
         raise InputError(f"folder is {shown(folder)}; expected the path of a folder that minibert.lab.save wrote")
-    if not isinstance(parts, Mapping | None):
+    if not isinstance(parts, Mapping | None) or not all(callable(part) for part in (parts or {}).values()):
         raise InputError(f"parts is {shown(parts)}; expected a mapping from names to classes, {{'MyAttention': MyAttention}}")
     folder = Path(folder)
     file = folder / "config.json"
-    if not file.exists():
+    # Path.exists would raise for an impossible path, a too long one.
+    if not os.path.exists(file):
         raise CheckpointError(f"{folder} has no config.json; expected a folder that minibert.lab.save wrote")
     values = read_json_object(file, error=ConfigError, max_bytes=MAX_SETTINGS_BYTES)
     if values.get("model_type") != MODIFIED_MODEL_TYPE or not isinstance(values.get(KEY), dict):
         raise CheckpointError(f"{file} is of no model that minibert.lab.save wrote; load it with minibert.load")
     described = values.pop(KEY)
     config = BertConfig.from_hf(values | {"model_type": "bert"}, **overrides)
+    check_dtype(config)
     known = PARTS | dict(parts or {})
     plan = _plan(described, known, file)
     # Without values: what the parts draw and copy is never computed, the file has it all.
@@ -128,6 +133,17 @@ def _check_arguments(model: Any, tokenizer: Any, folder: Any) -> None:
     ):
         if not isinstance(value, kind):
             raise InputError(f"{name} is {shown(value)}; expected {expected}")
+
+
+def _check_arrays(model: Any, variables: Mapping[str, Any]) -> None:
+    """InputError for an array that `load` would not fill."""
+    for keys, leaf in jax.tree_util.tree_leaves_with_path(model):
+        path = path_of(keys)
+        if path not in variables or not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise InputError(
+                f"{path} is an array that is no parameter of floating point, and would not be there after loading; make it an "
+                "nnx.Param of float32, or compute it where it is needed"
+            )
 
 
 def _freeze(model: Bert | BertWithHeads, described: Mapping[str, Any], file: Path) -> None:
@@ -150,8 +166,8 @@ def _swapped_parts(encoder: Bert) -> dict[str, Any]:
         name = name_of_part(path)
         if not any(name == each or path.startswith(f"{path_of_part(each)}.") for each in made):
             raise InputError(
-                f"{name or 'the encoder'} is of the class {type(part).__name__}, put there by hand, and how it is made again "
-                "nobody knows; put it there with minibert.lab.swapped"
+                f"{name or 'the encoder'} is of the class {type(part).__name__}, put there by hand or made by a function, and how "
+                "it is made again nobody knows; give minibert.lab.swapped its class, and options"
             )
     return made
 
@@ -225,8 +241,9 @@ def _built(
             f"{file}: num_hidden_layers is {config.num_hidden_layers}; its layers serve in {len(steps_of(encoder))} steps"
         )
     heads = described.get("heads") or {}
-    if not isinstance(heads, dict) or not all(name in HEADS and isinstance(entry, dict) for name, entry in heads.items()):
-        raise CheckpointError(f"{file}: {KEY}.heads is {shown(heads)}; expected some of {', '.join(HEADS)}")
+    own = {name for names in HEADS.values() for name in names}
+    if not isinstance(heads, dict) or not all(name in own and isinstance(entry, dict) for name, entry in heads.items()):
+        raise CheckpointError(f"{file}: {KEY}.heads is {shown(heads)}; expected some of {', '.join(sorted(own))}")
     if not heads:
         return encoder
     made = {}
@@ -235,7 +252,10 @@ def _built(
         if type(labels) is not int or not 0 <= labels <= 1_000_000 or type(rate) not in (int, float) or not 0 <= rate <= 1:
             raise CheckpointError(f"{file}: {KEY}.heads.{name} is {shown(entry)}; expected num_labels and dropout_prob")
         made[name] = new_head(name, config, labels, float(rate), rngs=rngs)
-    return BertWithHeads(encoder, made)
+    try:
+        return BertWithHeads(encoder, made)
+    except InputError as problem:
+        raise CheckpointError(f"{file}: {problem}") from None
 
 
 def _fill(model: Bert | BertWithHeads, file: Path, dtype: np.dtype[Any]) -> None:

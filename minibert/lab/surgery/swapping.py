@@ -8,11 +8,13 @@ import jax
 import numpy as np
 from flax import nnx
 
-from minibert.errors import InputError, shown
+from minibert.checkpoints.blueprint import parameters_of
+from minibert.errors import InputError, MinibertError, shown
 from minibert.lab.arguments import whole_number
 from minibert.lab.names import fits, in_short
 from minibert.model import Bert, BertWithHeads
 from minibert.model.anatomy import MADE_WITH, foreign_parts
+from minibert.model.paths import FROZEN
 from minibert.strict_json import parse_json_object
 
 AnyModel = TypeVar("AnyModel", Bert, BertWithHeads)
@@ -27,17 +29,16 @@ def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options
         model: a `Bert` or a `BertWithHeads`, which stays as it was; what is not swapped is shared with it.
         where: the name of a part as the names of its intermediates begin, or a pattern with *: "layers.*.attention",
             "layers.2.feed_forward", "embeddings", "layers.*.attention.query".
-        part: the class of the new part, or another function, called as `part(old, rngs=rngs, **options)`. What it makes is an
-            NNX module that is called, and calls its tap, as the old one does. To be verified against a NumPy twin its class
-            has an attribute `numpy_twin`: see `numpy_twin`.
+        part: the class of the new part, called as `part(old, rngs=rngs, **options)`; or another function, whose part is not
+            saved. What it makes is an NNX module that is called, and calls its tap, as the old one does. To be verified against
+            a NumPy twin its class has an attribute `numpy_twin`: see `numpy_twin`.
         seed: of its random numbers.
         options: given to it, as they come back from a file: of what JSON can hold, with lists in place of tuples and arrays.
 
     Raises InputError for a pattern that no part fits, for a part that was swapped before: the second would undo the first, for
     options that no file can hold, and for a part that cannot be made of what it is to replace.
     """
-    if not isinstance(model, Bert | BertWithHeads):
-        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
+    encoder_of(model)
     if not callable(part):
         raise InputError(f"the part is {shown(part)}; expected the class of a module, or a function that makes one")
     seed = whole_number("seed", seed, 0)
@@ -59,11 +60,37 @@ def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options
                 "and swap the outer part first"
             )
         put(*parts[name], part, options, rngs)
+    _check_depth(encoder)
+    _let_learn_what_is_new(copy, model)
     return copy
 
 
+def _check_depth(encoder: Bert) -> None:
+    """InputError for another number of steps than the configuration has, which other functions go by."""
+    in_order = getattr(encoder.encoder, "in_order", None)
+    wanted = encoder.config.num_hidden_layers
+    if in_order is not None and len(in_order()) != wanted:
+        raise InputError(
+            f"the new encoder has {len(in_order())} layers in place of {wanted}; bring layers into order by lab.with_layers"
+        )
+
+
+def _let_learn_what_is_new(copy: Any, model: Any) -> None:
+    """Take from what never learns the parameters that are not those of the model any more."""
+    for new, old in ((copy, model), (encoder_of(copy), encoder_of(model))):
+        if hasattr(new, FROZEN):
+            mine, theirs = parameters_of(new), parameters_of(old)
+            common = mine.keys() & theirs.keys()
+            kept = [
+                path for path in getattr(new, FROZEN) if path in common and mine[path].get_value() is theirs[path].get_value()
+            ]
+            setattr(new, FROZEN, tuple(kept))
+
+
 def encoder_of(model: Bert | BertWithHeads) -> Bert:
-    """The model itself, or the encoder under its heads."""
+    """The model itself, or the encoder under its heads. InputError for what is no model."""
+    if not isinstance(model, Bert | BertWithHeads):
+        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
     return model.bert if isinstance(model, BertWithHeads) else model
 
 
@@ -76,13 +103,17 @@ def put(parent: Any, attribute: str, part: Part, options: Mapping[str, Any], rng
     old, called = getattr(parent, attribute), getattr(part, "__name__", shown(part))
     try:
         new = part(old, rngs=rngs, **json.loads(stored))
-    except (TypeError, AttributeError) as problem:
+    except MinibertError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as problem:
         raise InputError(
             f"{called} cannot be made of the {type(old).__name__} that is there and the options {shown(dict(options))}: {problem}"
         ) from problem
     if not isinstance(new, nnx.Module):
         raise InputError(f"{called} made {shown(new)}; expected an NNX module")
-    setattr(new, MADE_WITH, stored)
+    if type(new) is part:
+        # What a function made of them, nobody but the function can make again.
+        setattr(new, MADE_WITH, stored)
     setattr(parent, attribute, new)
 
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from flax import nnx
 from jaxtyping import Float, Integer
 
 from minibert.checkpoints.blueprint import parameters_of
 from minibert.config import BertConfig
-from minibert.errors import InputError
+from minibert.errors import InputError, shown
 from minibert.lab.surgery.depth import SharedEncoder, steps_of
 from minibert.lab.surgery.swapping import encoder_of, name_of_part, parts_of
 from minibert.model import Bert, BertWithHeads
@@ -123,9 +124,18 @@ def numpy_twin(model: Bert | BertWithHeads, dtype: Any = np.float64) -> NumpyBer
         model: with or without swapped parts; of heads those of pre-training are computed.
         dtype: of the arithmetic.
 
-    Raises InputError for a part without a twin.
+    Raises InputError for a part without a twin, for a head that was changed, and for another dtype than a floating one.
     """
     encoder = encoder_of(model)
+    try:
+        is_floating = np.issubdtype(np.dtype(dtype), np.floating)
+    except TypeError:
+        is_floating = False
+    if not is_floating:
+        raise InputError(f"dtype is {shown(dtype)}; expected one of NumPy's floating ones, such as np.float64")
+    for name, head in dict(model.heads).items() if isinstance(model, BertWithHeads) else ():
+        if any(hasattr(part, MADE_WITH) for _, part in nnx.iter_graph(head)):
+            raise InputError(f"the head {name!r} was changed, and such heads have no NumPy twin; verify the encoder, model.bert")
     parameters = {path.removeprefix("bert."): np.asarray(variable.get_value()) for path, variable in parameters_of(model).items()}
     parts = {}
     changed = {name_of_part(path): part for path, part in foreign_parts(encoder).items()}

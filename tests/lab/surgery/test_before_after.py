@@ -72,6 +72,7 @@ def test_what_cannot_be_reported_is_refused(without_shape_checks: None):
         ({"seeds": [0, "a"]}, "a seed is 'a'; expected a whole number from 0 up"),
         ({"score": 3}, "score is 3; expected a function of a model and a seed"),
         ({"score": lambda m, seed: "good", "rounds": 1}, "score gives 'good' for the seed 0; expected a number"),
+        ({"score": lambda m, seed: float("nan"), "rounds": 1}, "score gives nan for the seed 0; expected a number"),
         ({"neighbours": 1.5}, "neighbours is 1.5; expected a whole number from 1 up"),
     ):
         with pytest.raises(InputError, match=message):

@@ -98,5 +98,40 @@ def test_heads_that_there_are_not_are_refused(heads: dict, message: str):
 @pytest.mark.parametrize("heads", [{}, {9: [0]}, {0: [2]}, {0: [1], 1: [0]}])
 def test_a_report_of_other_heads_than_were_pruned_is_refused(heads: dict[int, list[int]]):
     model = small_model()
-    with pytest.raises(InputError, match=r"the heads that the second model lacks are \{0: \[1\]\}"):
+    lacking = r"the heads that the second model lacks are \{0: \[1\]\}"
+    with pytest.raises(
+        InputError, match=rf"{lacking}|expected a mapping from layers|names the layer 9; expected numbers from 0 to 2"
+    ):
         lab.pruning_report(model, lab.pruned(model, {0: [1]}), heads, small_batch())
+
+
+def test_a_report_of_models_exchanged_or_not_finite_is_refused(without_shape_checks: None):
+    model = small_model()
+    without = lab.pruned(model, {0: [1]})
+    for first, second, heads in ((without, model, {0: [1]}), (without, lab.pruned(without, {1: [0]}), {0: [1]})):
+        with pytest.raises(InputError, match="the heads that the second model lacks are"):
+            lab.pruning_report(first, second, heads, BATCH)
+    for heads, message in (
+        ([1], "heads is .*; expected a mapping"),
+        ({0: 1}, "expected a list"),
+        ({0: [[1]]}, "expected a list"),
+    ):
+        with pytest.raises(InputError, match=message):
+            lab.pruning_report(model, without, heads, BATCH)
+    broken = small_model()
+    broken.encoder.layers[1].feed_forward.projection.bias[...] = np.full(16, np.nan, np.float32)
+    with pytest.raises(InputError, match="the last hidden states are not finite"):
+        lab.pruning_report(broken, lab.pruned(broken, {0: [1]}), {0: [1]}, BATCH)
+
+
+def test_what_is_no_model_is_refused_by_every_function(without_shape_checks: None):
+    for change in (
+        lambda: lab.pruned("x", {0: [1]}),
+        lambda: lab.with_layers("x", [0]),
+        lambda: lab.resized("x", vocab_size=9),
+        lambda: lab.numpy_twin("x"),
+        lambda: lab.adapted("x"),
+        lambda: lab.merged("x"),
+    ):
+        with pytest.raises(InputError, match="the model is 'x'; expected one that minibert.load gave"):
+            change()

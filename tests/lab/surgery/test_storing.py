@@ -1,18 +1,22 @@
 """A changed model where it does not belong, and files of one that are damaged."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from changed_models import local, rotary, tokenizer_in, with_head
+from flax import nnx
 from safetensors.numpy import load_file, save_file
 from small_lab import small_batch, small_model
 
 import minibert
 from minibert import CheckpointError, ConfigError, InputError, lab
 from minibert.lab.surgery.local import LocalAttention
+from minibert.model.feed_forward import FeedForward
 from minibert.model.numerics import Dense
 from minibert.verification import oracle_of
 
@@ -84,6 +88,11 @@ def changed_config(folder: Path, **changes: object) -> None:
         ({"heads": ["masked_lm"]}, CheckpointError, "minibert_lab.heads is"),
         ({"heads": {"masked_lm": {"num_labels": "two", "dropout_prob": 0}}}, CheckpointError, "heads.masked_lm is"),
         ({"pooler": False}, CheckpointError, "pooler.dense.kernel is no parameter of this model"),
+        (
+            {"heads": {"pretraining": {"num_labels": 2, "dropout_prob": 0.0}}},
+            CheckpointError,
+            "heads is .*; expected some of masked_lm",
+        ),
         ({"pooler": "x"}, CheckpointError, "minibert_lab.pooler is 'x'; expected true or false"),
         ({"frozen": "embeddings.word"}, CheckpointError, "minibert_lab.frozen is 'embeddings.word'; expected the paths"),
         ({"frozen": ["embeddings.words"]}, CheckpointError, "frozen names embeddings.words, which is no parameter of this model"),
@@ -94,6 +103,38 @@ def test_a_configuration_that_makes_no_sense_is_refused(tmp_path: Path, changes:
     changed_config(folder, **changes)
     with pytest.raises(error, match=message):
         lab.load(folder)
+
+
+class WithTable(FeedForward):
+    """A part that holds an array which is no parameter."""
+
+    def __init__(self, old: FeedForward, *, rngs: nnx.Rngs, kind: str):
+        vars(self).update(vars(old))
+        tables = {"NumPy": np.ones(3), "JAX": jnp.ones(3), "whole": nnx.Variable(jnp.ones(3, jnp.int32)), "rngs": rngs}
+        self.table = nnx.data(tables[kind])
+
+
+@pytest.mark.parametrize("kind", ["NumPy", "JAX", "whole", "rngs"])
+def test_arrays_that_would_not_come_back_are_not_stored(kind: str, tmp_path: Path):
+    model = lab.swapped(small_model(), "layers.0.feed_forward", WithTable, kind=kind)
+    with pytest.raises(InputError, match=r"feed_forward.table.* is an array that is no parameter of floating point"):
+        lab.save(model, tokenizer_in(tmp_path), tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+def test_parts_that_a_function_made_are_not_stored(tmp_path: Path):
+    for part in (partial(LocalAttention, window=1), lambda old, *, rngs: LocalAttention(old, window=1)):
+        model = lab.swapped(small_model(), "layers.*.attention", part)
+        assert model.encoder.layers[1].attention.window == 1
+        with pytest.raises(InputError, match="put there by hand or made by a function, and how it is made again nobody knows"):
+            lab.save(model, tokenizer_in(tmp_path), tmp_path / "saved")
+
+
+def test_float64_without_jaxs_leave_is_refused_as_of_any_checkpoint(tmp_path: Path):
+    folder = saved(tmp_path)
+    for name in ("dtype", "param_dtype"):
+        with pytest.raises(ConfigError, match="float64 was asked for, but JAX makes float32 of it"):
+            lab.load(folder, **cast(Any, {name: "float64"}))
 
 
 def test_what_is_no_folder_no_class_and_no_tokenizer_is_refused(tmp_path: Path, without_shape_checks: None):
@@ -107,6 +148,10 @@ def test_what_is_no_folder_no_class_and_no_tokenizer_is_refused(tmp_path: Path, 
             lab.save(*cast(Any, arguments))
     with pytest.raises(InputError, match="folder is None; expected the path of a folder"):
         lab.load(cast(Any, None))
+    with pytest.raises(CheckpointError, match="has no config.json"):
+        lab.load("a" * 300)
+    with pytest.raises(InputError, match="parts is {'LocalAttention': 'x'}; expected a mapping from names to classes"):
+        lab.load(tmp_path, parts=cast(Any, {"LocalAttention": "x"}))
     with pytest.raises(InputError, match=r"parts is \[1\]; expected a mapping from names to classes"):
         lab.load(tmp_path, parts=cast(Any, [1]))
     assert not (tmp_path / "new").exists()

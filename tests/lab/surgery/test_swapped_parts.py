@@ -219,6 +219,29 @@ def test_what_was_adapted_is_verified_against_its_twin_within_other_parts_too(ch
     assert other.first_disagreement is not None and "query" in other.first_disagreement.name
 
 
+class Fresh(FeedForward):
+    """Of BERT's own kind and names, with values of its own but for the LayerNorm that it took over."""
+
+    def __init__(self, old: FeedForward, *, rngs: nnx.Rngs):
+        super().__init__(old.config, rngs=rngs)
+        self.layer_norm = old.layer_norm
+
+
+def test_what_is_new_in_an_adapted_model_learns_under_whatever_name():
+    model = lab.swapped(lab.adapted(with_head(), rank=2), "layers.1.feed_forward", Fresh)
+    new = {path for path in parameters_of(model) if "layers.1.feed_forward" in path}
+    assert new & set(model.frozen) == {path for path in new if "layer_norm" in path}
+    in_feed_forward = lab.adapted(with_head(), rank=2, layers="feed_forward")
+    assert set(lab.pruned(in_feed_forward, {0: [1]}).frozen) == set(in_feed_forward.frozen)
+
+
+def test_an_encoder_of_another_depth_is_refused():
+    with pytest.raises(
+        InputError, match="the new encoder has 4 layers in place of 3; bring layers into order by lab.with_layers"
+    ):
+        lab.swapped(small_model(), "encoder", lab.SharedEncoder, order=[0, 1, 2, 0])
+
+
 def test_what_does_not_learn_is_the_same_after_other_changes_and_from_a_file(tmp_path: Path):
     adapted = lab.adapted(with_head(), rank=2)
     fewer = lab.with_layers(adapted, [2, 0, 0])
