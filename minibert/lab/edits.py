@@ -85,9 +85,8 @@ class Edit:
                     raise InputError(f"{name} has no axis {shown(axis)}; expected one of {', '.join(axes)}")
                 length = shape[axes.index(axis)]
                 if any(not 0 <= place < length for place in np.ravel(places).tolist()):
-                    raise InputError(
-                        f"{axis} of the edit of {name} is {shown(np.asarray(places).tolist())}; expected places from 0 to {length - 1}"
-                    )
+                    told = shown(np.asarray(places).tolist())
+                    raise InputError(f"{axis} of the edit of {name} is {told}; expected places from 0 to {length - 1}")
             if self.axes is not None and not set(self.axes) <= set(axes):
                 raise InputError(
                     f"the value for {name} has the axes {', '.join(self.axes)}; expected some of {', '.join(axes)}, or an array "

@@ -166,8 +166,8 @@ def _swapped_parts(encoder: Bert) -> dict[str, Any]:
         name = name_of_part(path)
         if not any(name == each or path.startswith(f"{path_of_part(each)}.") for each in made):
             raise InputError(
-                f"{name or 'the encoder'} is of the class {type(part).__name__}, put there by hand or made by a function, and how "
-                "it is made again nobody knows; give minibert.lab.swapped its class, and options"
+                f"{name or 'the encoder'} is of the class {type(part).__name__}, put there by hand or made by a function, and "
+                "how it is made again nobody knows; give minibert.lab.swapped its class, and options"
             )
     return made
 

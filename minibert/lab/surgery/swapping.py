@@ -80,11 +80,8 @@ def _let_learn_what_is_new(copy: Any, model: Any) -> None:
     for new, old in ((copy, model), (encoder_of(copy), encoder_of(model))):
         if hasattr(new, FROZEN):
             mine, theirs = parameters_of(new), parameters_of(old)
-            common = mine.keys() & theirs.keys()
-            kept = [
-                path for path in getattr(new, FROZEN) if path in common and mine[path].get_value() is theirs[path].get_value()
-            ]
-            setattr(new, FROZEN, tuple(kept))
+            same = {path for path in mine.keys() & theirs.keys() if mine[path].get_value() is theirs[path].get_value()}
+            setattr(new, FROZEN, tuple(path for path in getattr(new, FROZEN) if path in same))
 
 
 def encoder_of(model: Bert | BertWithHeads) -> Bert:
