@@ -318,10 +318,15 @@ def test_inputs_within_the_folder_that_is_going_to_be_removed_are_refused(tmp_pa
 
 def test_a_training_that_is_done_is_not_gone_on_with(tmp_path: Path, tiny_model_folder: Path):
     data, options = write_file(tmp_path, "classify"), small_options("classify", tiny_model_folder)
-    finetune(data, data, tmp_path / "out", options)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").touch()
+    with pytest.raises(CheckpointError, match="is there already and is no empty folder"):
+        finetune(data, data, tmp_path / "out", options, resume=True)
+    # Every training leaves its metrics in its output.
+    (tmp_path / "out" / "metrics.jsonl").touch()
     with pytest.raises(InputError, match=r"the training of .*out is done, and there is nothing to go on with"):
         finetune(data, data, tmp_path / "out", options, resume=True)
-    assert not (tmp_path / "out.training").exists()
+    assert not (tmp_path / "out.training").exists() and len(list((tmp_path / "out").iterdir())) == 2
 
 
 def test_what_there_is_to_evaluate_with_is_told_before_training(tmp_path: Path, tiny_model_folder: Path):
