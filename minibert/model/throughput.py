@@ -2,7 +2,7 @@
 
 Three things differ from the model that `minibert.load` gives, all of them in rounding only:
 
-- a dense layer sums in one run of terms instead of two or four, and narrow operands meet a kernel that lies as [out, in],
+- a dense layer sums in one run of terms instead of two to four, and narrow operands meet a kernel that lies as [out, in],
   which processors read faster;
 - the feed-forward network is summed over slices of its intermediate values, so that a slice stays in a core's cache between
   its two products;
