@@ -46,12 +46,27 @@ def lock_folder(folder: Path) -> int:
             raise LockedError(int(holder) if holder.isdigit() else 0) from None
         except OSError:
             return descriptor  # some network disks have no locks
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK_FILE)):
-                # For the message to others; a full disk need not keep us from going on.
-                with contextlib.suppress(OSError):
-                    os.ftruncate(descriptor, 0)
-                    os.write(descriptor, str(os.getpid()).encode())
-                return descriptor
+        if is_lock_of(descriptor, folder):
+            # For the message to others; a full disk need not keep us from going on.
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+            return descriptor
         os.close(descriptor)  # the lock of a folder that was removed meanwhile
     raise LockedError(0)
+
+
+def is_lock_of(descriptor: int, folder: Path) -> bool:
+    """Whether what `lock_folder` returned is still the folder's lock: it may be gone, or another folder of its name there."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(folder / LOCK_FILE))
+    except FileNotFoundError:
+        return False
+
+
+def has_been_locked(folder: Path) -> bool:
+    """Whether there is a lock in the folder that `lock_folder` made, held or not, with nothing but a process's number in it."""
+    lock = folder / LOCK_FILE
+    with contextlib.suppress(OSError, ValueError):
+        return lock.is_file() and ((holder := lock.read_text(encoding="ascii")) == "" or holder.isdigit())
+    return False

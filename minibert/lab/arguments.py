@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from minibert.errors import InputError, shown
+from minibert.model import Bert, BertWithHeads
 
 Metric = Callable[[Any], Array]
 """From a model's output to an array that has a row a text.
@@ -20,9 +21,14 @@ around it, an attribute) stays as it was then. For another value give another fu
 MOST = (1 << 31) - 1
 
 
+def as_python(number: Any) -> Any:
+    """A whole number of NumPy's, such as argsort gives, as Python's; anything else as it is."""
+    return number.item() if isinstance(number, np.integer) else number
+
+
 def whole_number(name: str, value: Any, least: int, most: int = MOST) -> int:
     """The value of an argument as Python's number, be it NumPy's or Python's own; InputError unless it is within the range."""
-    found = value.item() if isinstance(value, np.integer) else value
+    found = as_python(value)
     if type(found) is not int or not least <= found <= most:
         upwards = "up" if most == MOST else f"to {most:,}"
         raise InputError(f"{name} is {shown(value)}; expected a whole number from {least} {upwards}")
@@ -35,6 +41,12 @@ def number_above_zero(name: str, value: Any) -> float:
     if type(found) not in (int, float) or not 0.0 < found <= sys.float_info.max:
         raise InputError(f"{name} is {shown(value)}; expected a number above 0")
     return found
+
+
+def check_model(model: Any, kind: Any = Bert | BertWithHeads) -> None:
+    """InputError for what is no model."""
+    if not isinstance(model, kind):
+        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
 
 
 def check_metric(metric: Any) -> None:

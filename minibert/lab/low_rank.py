@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jax import Array
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
-from minibert.lab.arguments import number_above_zero, whole_number
+from minibert.lab.arguments import check_model, number_above_zero, whole_number
 from minibert.lab.surgery.swapping import children_of, put
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.numerics import Dense, product
@@ -80,7 +80,7 @@ def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str 
     """
     rank, alpha = whole_number("rank", rank, 1, HIGHEST_RANK), number_above_zero("alpha", alpha)
     seed = whole_number("seed", seed, 0)
-    _check_model(model)
+    check_model(model, nnx.Module)
     try:
         re.compile(layers).search("")
     except (re.error, TypeError) as problem:
@@ -105,11 +105,6 @@ def _fits(layers: str, path: str) -> bool:
     return re.search(layers, path.removeprefix("bert.")) is not None
 
 
-def _check_model(model: Any) -> None:
-    if not isinstance(model, nnx.Module):
-        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
-
-
 def freeze_all_else(model: nnx.Module) -> None:
     """Name to the optimiser, in an attribute of the model, all but low-rank products and heads."""
     paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(model)]
@@ -119,7 +114,7 @@ def freeze_all_else(model: nnx.Module) -> None:
 
 def merged(model: AnyModel) -> AnyModel:
     """The model with what was learned added to its kernels: as it was made, with nothing frozen, to be saved like any other."""
-    _check_model(model)
+    check_model(model, nnx.Module)
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
     for parent, name, layer, _ in children_of(copy):
         if isinstance(layer, LowRankDense):

@@ -8,6 +8,7 @@ import numpy as np
 
 from minibert.config import BertConfig
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import as_python
 
 HEADS = ("batch", "heads", "tokens", "head_dim")
 PAIRS = ("batch", "heads", "tokens", "attended")
@@ -75,8 +76,7 @@ class NamedArray:
             if axis not in axes:
                 raise InputError(f"there is no axis {shown(axis)}; expected one of {', '.join(axes)}")
             dimension = axes.index(axis)
-            if isinstance(place, np.integer):
-                place = int(place)
+            place = as_python(place)
             if isinstance(place, bool | np.bool_ | str):
                 raise InputError(f"{axis} is {shown(place)}; expected a number, a list of them, or a slice")
             try:

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import check_model
 from minibert.lab.edits import Edit
 from minibert.lab.named_array import NamedArray, axes_of, by_axes
 from minibert.lab.names import names_like
@@ -57,8 +58,7 @@ def run(model: Model, batch: Mapping[str, Any], *, edits: Edit | Sequence[Edit] 
 
 def inputs_of(model: Model, batch: Mapping[str, Any]) -> ModelInputs:
     """The batch with its defaults filled in. Raises InputError as the model itself does, and for questions with choices."""
-    if not isinstance(model, Bert | BertWithHeads):
-        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
+    check_model(model)
     known = ModelInputs._fields
     if not isinstance(batch, Mapping) or not set(batch) <= set(known) or "input_ids" not in batch:
         found = f"the names {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else f"the type {type(batch).__name__}"

@@ -38,6 +38,16 @@ PADDED_TO = (8, 64, 128)
 """Tables of embeddings are padded to multiples of these, for the sake of accelerators."""
 
 
+def has_vocabulary(folder: Path) -> bool:
+    """Whether there is a file in it that `read_folder` takes the vocabulary from."""
+    return _lines_of(folder) is not None or (folder / "tokenizer.json").exists()
+
+
+def _lines_of(folder: Path) -> Path | None:
+    """The vocabulary's file with a token a line, if there is one."""
+    return next((path for path in (folder / "vocab.txt", folder / "assets" / "vocab.txt") if path.exists()), None)
+
+
 def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabulary, TokenizerSettings]:
     """The vocabulary and settings of the checkpoint in `folder`, with `overrides` in place of what its files say.
 
@@ -49,7 +59,7 @@ def read_folder(folder: Path, overrides: Mapping[str, object]) -> tuple[Vocabula
     own = checked_settings(overrides, "the tokenizer's keyword arguments")
     values: dict[str, Any] = {}
     whole_tokens: list[WholeToken] = []
-    lines = next((path for path in (folder / "vocab.txt", folder / "assets" / "vocab.txt") if path.exists()), None)
+    lines = _lines_of(folder)
     if (folder / "tokenizer.json").exists():
         vocabulary, found, tokens = read_tokenizer_json(folder / "tokenizer.json")
         if lines is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from flax import nnx
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import as_python
 from minibert.lab.surgery.sizes import with_config
 from minibert.lab.surgery.swapping import AnyModel, encoder_of, put
 from minibert.model import Bert
@@ -58,7 +59,7 @@ def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False)
         raise InputError("the layers of this model are shared already; begin with the model as it was loaded")
     is_a_list = isinstance(layers, list | tuple | range) or (isinstance(layers, np.ndarray) and layers.ndim == 1)
     given = list(layers) if is_a_list else []
-    numbers = [number.item() if isinstance(number, np.integer) else number for number in given]
+    numbers = [as_python(number) for number in given]
     if not numbers or any(type(number) is not int or not 0 <= number < depth for number in numbers):
         raise InputError(f"layers is {shown(layers)}; expected some of the numbers from 0 to {depth - 1}")
     copy: AnyModel = with_config(model, num_hidden_layers=len(numbers))

@@ -11,15 +11,15 @@ from jax import Array
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import as_python
 from minibert.lab.edits import zero
 from minibert.lab.running import run
 from minibert.lab.surgery.depth import steps_of
 from minibert.lab.surgery.sizes import number_of_parameters
-from minibert.lab.surgery.swapping import AnyModel, encoder_of, swapped, take_over
+from minibert.lab.surgery.swapping import AnyModel, encoder_of, take_over, with_parts
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.attention import Attention
 from minibert.model.numerics import Dense
-from minibert.model.paths import FROZEN
 
 
 class NumpyPruned(NumpyPart):
@@ -97,18 +97,14 @@ def pruned(model: AnyModel, heads: Mapping[int, Sequence[int]]) -> AnyModel:
     Raises InputError for layers and heads that there are not, for all heads of a layer, and for a layer pruned before.
     """
     depth, config = len(encoder_of(model).encoder.layers), model.config
-    frozen = [getattr(each, FROZEN, None) for each in (model, encoder_of(model))]
     for layer, numbers in _checked(heads, depth, config.num_attention_heads).items():
         kept = [head for head in range(config.num_attention_heads) if head not in numbers]
         if not kept:
             raise InputError(
                 f"heads[{layer}] are all that the layer has; leave one at least, or leave the layer out (with_layers)"
             )
-        model = swapped(model, f"layers.{layer}.attention", PrunedAttention, kept=kept)
-    # Kernels that are cut are no new ones.
-    for each, paths in zip((model, encoder_of(model)), frozen, strict=True):
-        if paths is not None:
-            setattr(each, FROZEN, paths)
+        # Kernels that are cut are no new ones.
+        model = with_parts(model, f"layers.{layer}.attention", PrunedAttention, {"kept": kept})
     return model
 
 
@@ -159,14 +155,10 @@ def _checked(heads: Any, layers: int, most: int) -> dict[int, list[int]]:
     for layer, numbers in heads.items():
         given = numbers.tolist() if isinstance(numbers, np.ndarray) else numbers
         if isinstance(given, list | tuple):
-            given = [_plain(number) for number in given]
-        _check_numbers(_plain(layer), given, layers, most)
-        found[_plain(layer)] = given
+            given = [as_python(number) for number in given]
+        _check_numbers(as_python(layer), given, layers, most)
+        found[as_python(layer)] = given
     return found
-
-
-def _plain(number: Any) -> Any:
-    return number.item() if isinstance(number, np.integer) else number
 
 
 def _check_numbers(layer: Any, numbers: Any, layers: int, heads: int) -> None:

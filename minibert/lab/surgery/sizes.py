@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 
 from minibert.errors import InputError, shown
-from minibert.lab.arguments import whole_number
+from minibert.lab.arguments import check_model, whole_number
 from minibert.lab.surgery.swapping import AnyModel, encoder_of
 from minibert.model import BertWithHeads
 from minibert.model.heads import MaskedLanguageModel
@@ -40,7 +40,7 @@ def resized(
 
     Raises InputError for a size below 1 or without a change, and ConfigError for one beyond what a BERT may have.
     """
-    encoder_of(model)
+    check_model(model)
     sizes = {"vocab_size": vocab_size, "max_position_embeddings": max_position_embeddings}
     wanted = {name: whole_number(name, size, 1) for name, size in sizes.items() if size is not None}
     if not wanted:

@@ -10,7 +10,7 @@ from flax import nnx
 
 from minibert.checkpoints.blueprint import parameters_of
 from minibert.errors import InputError, MinibertError, shown
-from minibert.lab.arguments import whole_number
+from minibert.lab.arguments import check_model, whole_number
 from minibert.lab.names import fits, in_short
 from minibert.model import Bert, BertWithHeads
 from minibert.model.anatomy import MADE_WITH, foreign_parts
@@ -38,10 +38,16 @@ def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options
     Raises InputError for a pattern that no part fits, for a part that was swapped before: the second would undo the first, for
     options that no file can hold, and for a part that cannot be made of what it is to replace.
     """
-    encoder_of(model)
+    copy = with_parts(model, where, part, options, whole_number("seed", seed, 0))
+    _let_learn_what_is_new(copy, model)
+    return copy
+
+
+def with_parts(model: AnyModel, where: str, part: Part, options: Mapping[str, Any], seed: int = 0) -> AnyModel:
+    """`swapped`, but that what does not learn is as it was."""
+    check_model(model)
     if not callable(part):
         raise InputError(f"the part is {shown(part)}; expected the class of a module, or a function that makes one")
-    seed = whole_number("seed", seed, 0)
     copy: AnyModel = jax.tree.map(lambda leaf: leaf, model)
     encoder = encoder_of(copy)
     parts = {name: (parent, attribute) for name, parent, attribute in parts_of(encoder)}
@@ -61,7 +67,6 @@ def swapped(model: AnyModel, where: str, part: Part, *, seed: int = 0, **options
             )
         put(*parts[name], part, options, rngs)
     _check_depth(encoder)
-    _let_learn_what_is_new(copy, model)
     return copy
 
 
@@ -86,8 +91,7 @@ def _let_learn_what_is_new(copy: Any, model: Any) -> None:
 
 def encoder_of(model: Bert | BertWithHeads) -> Bert:
     """The model itself, or the encoder under its heads. InputError for what is no model."""
-    if not isinstance(model, Bert | BertWithHeads):
-        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
+    check_model(model)
     return model.bert if isinstance(model, BertWithHeads) else model
 
 

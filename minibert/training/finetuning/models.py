@@ -15,6 +15,7 @@ from minibert.checkpoints.writing import save
 from minibert.errors import TokenizerError
 from minibert.model import BertWithHeads
 from minibert.tokenizer import Tokenizer
+from minibert.tokenizer.folder import has_vocabulary
 from minibert.training.baseline import (
     LstmConfig,
     input_embeddings,
@@ -54,7 +55,7 @@ def tokenizer_of(model: str) -> Tokenizer:
     """The tokenizer of a checkpoint. Raises CheckpointError and TokenizerError."""
     path = resolve(model)
     folder = folder_of(path)
-    if path.is_file() and not any((folder / name).exists() for name in ("vocab.txt", "tokenizer.json")):
+    if path.is_file() and not has_vocabulary(folder):
         raise TokenizerError(
             f"{path} is a file with neither vocab.txt nor tokenizer.json beside it; expected the folder of a checkpoint, or the "
             "weights in one"

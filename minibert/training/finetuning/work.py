@@ -13,7 +13,7 @@ import jax
 from minibert.atomic_write import sync_folder, sync_tree, write_atomically
 from minibert.errors import InputError
 from minibert.features.corpus.receipt import differences
-from minibert.folder_lock import LOCK_FILE, LockedError, lock_folder
+from minibert.folder_lock import LOCK_FILE, LockedError, has_been_locked, is_lock_of, lock_folder
 from minibert.printable import listed
 from minibert.strict_json import read_json_object
 from minibert.training.checkpoints import TrainingCheckpoints
@@ -28,7 +28,6 @@ class Work:
     def __init__(self, output: Path) -> None:
         self.output = output
         self.folder = output.with_name(f"{output.name}.training")
-        self._is_removed = False
 
     @contextlib.contextmanager
     def locked(self, inputs: Iterable[str | Path | None]) -> Iterator[None]:
@@ -46,7 +45,6 @@ class Work:
         if jax.process_index() != 0:
             yield
             return
-        self._is_removed = False
         try:
             self._check_own()
             self.output.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +58,7 @@ class Work:
             yield
         finally:
             # Once it is removed, a folder of this name is another training's.
-            if not self._is_removed and not self._has_states():
+            if is_lock_of(lock, self.folder) and not self._has_states():
                 self.remove()
             os.close(lock)
 
@@ -125,19 +123,14 @@ class Work:
                     path.unlink()
             (self.folder / LOCK_FILE).unlink()
             self.folder.rmdir()
-            self._is_removed = True
 
     def _check_own(self) -> None:
         """InputError where the folder is there and no training made it: what makes one begins with its lock."""
         if not os.path.lexists(self.folder):
             return
-        if self.folder.is_dir() and not self.folder.is_symlink():
-            if not any(self.folder.iterdir()):
-                return
-            lock = self.folder / LOCK_FILE
-            with contextlib.suppress(OSError, ValueError):
-                if lock.is_file() and (not (holder := lock.read_text(encoding="ascii")) or holder.isdigit()):
-                    return
+        is_folder = self.folder.is_dir() and not self.folder.is_symlink()
+        if is_folder and (not any(self.folder.iterdir()) or has_been_locked(self.folder)):
+            return
         raise InputError(
             f"{self.folder} is there and holds no training of minibert's, which would live there until it is done; move it, or "
             "choose another output"

@@ -53,14 +53,19 @@ def checked_paths(files: Sequence[str | Path]) -> list[Path]:
     if "" in files:
         raise InputError("the name of a file is empty; give one for each file")
     paths = [Path(file) for file in files]
-    for number, path in enumerate(paths):
+    seen: dict[tuple[int, int], Path] = {}
+    for path in paths:
         regular_size(str(path), otherwise="")
-        for other in paths[:number]:
-            if path == other or path.samefile(other):
-                again = "" if path == other else f", also as {shown(str(other))}"
-                raise InputError(
-                    f"{shown(str(path))} is given twice{again}; give each file once, and passes=… to read all more often"
-                )
+        status = path.stat()
+        # By its device and number, for a file may have several names.
+        identity = (status.st_dev, status.st_ino)
+        if identity in seen:
+            first = seen[identity]
+            again = "" if path == first else f", also as {shown(str(first))}"
+            raise InputError(
+                f"{shown(str(path))} is given twice{again}; give each file once, and passes=… to read all more often"
+            )
+        seen[identity] = path
     return paths
 
 

@@ -219,10 +219,10 @@ class _Examination:
         others: dict[str, str] = {}
         worst = 0.0
         for end in self.stretches:
-            parts = self.steps.difference(end, self.steps.clean[end])
-            if end == region or (others and parts > BUDGET):
+            parts = self.steps.difference(end, self.steps.clean[end]) if others and end != region else 0.0
+            if end == region or parts > BUDGET:
                 # Further layers compute with what other weights made, whose rounding may be larger than the floor.
-                found = self.other_weights(end, BUDGET if end == region else max(BUDGET, LEFT_BY_OTHER_WEIGHTS * parts))
+                found = self.other_weights(end, max(BUDGET, LEFT_BY_OTHER_WEIGHTS * parts))
                 if found is None and end == region:
                     return None
                 if found is not None:
