@@ -67,6 +67,7 @@ def test_a_batch_without_texts_is_refused(columns: dict[str, list[Any]], message
         embedder(pyarrow.table(columns))
 
 
+@pytest.mark.long
 @pytest.mark.reference
 def test_a_cluster_whose_worker_is_killed_gives_what_one_process_gives(minilm_folder: Path, features: Features, tmp_path: Path):
     ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
