@@ -65,7 +65,7 @@ class Ours:
     def __init__(self, checkpoint: Path, batch: dict[str, np.ndarray], dropout: float, devices: str = "1x1") -> None:
         rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         placement = Placement(devices)
-        model = for_training(minibert.load(checkpoint, head=HEAD, **rates), devices=placement.count)
+        model = for_training(minibert.load(checkpoint, head=HEAD, num_labels=2, **rates), devices=placement.count)
         self.state = placement.place(first_state(model, STEPS, OPTIONS))
         objective = Objective({HEAD: LOSSES[HEAD]})
         step = training_step(model, objective, STEPS, OPTIONS, gathered=placement.gathered)
