@@ -29,6 +29,8 @@ NAMES = {
     "num_attention_heads = ": "--heads ",
     "(next_sentence=False, --no-next-sentence)": "(--no-next-sentence)",
     "passes=…": "--passes",
+    "tokenizer was given": "--tokenizer was given",
+    "cased was": "--cased was",
     **{name: f"--{name.replace('_', '-')}" for name in OWN_NAMES},
 }
 

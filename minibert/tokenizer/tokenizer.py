@@ -49,7 +49,8 @@ class Tokenizer:
             if token not in self.vocabulary.ids:
                 raise TokenizerError(
                     f"the vocabulary of {len(self.vocabulary):,} tokens lacks {name} {shown(token)}; expected all of BERT's "
-                    f"special tokens in it, or {name}=… to name the token that stands for it"
+                    f"special tokens in it, or {name}=…, in a folder in its tokenizer_config.json, to name the token that "
+                    "stands for it"
                 )
         for token in self.settings.additional_special_tokens:
             if token not in self.vocabulary.ids:
@@ -86,7 +87,11 @@ class Tokenizer:
         Raises TokenizerError for files that are missing, broken, contradict each other, or describe another tokenizer
         than BERT's, for a vocabulary of another size than the model's, and for an unknown override.
         """
-        return cls(*read_folder(checked_folder(folder), overrides))
+        vocabulary, settings = read_folder(checked_folder(folder), overrides)
+        try:
+            return cls(vocabulary, settings)
+        except TokenizerError as problem:
+            raise TokenizerError(f"{folder}: {problem}") from None
 
     def __call__(
         self,

@@ -8,11 +8,13 @@ damaged the one before it serves, and a warning says so: the steps in between ar
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +26,8 @@ from minibert.checkpoints.integrity import sha256_of
 from minibert.errors import CheckpointError, shown
 from minibert.strict_json import read_json_object
 
+# As TensorStore, orbax' library for arrays, tells of it in the midst of much else.
+_OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 _RECORD = re.compile(r"(0|[1-9][0-9]{0,11})\.json")
 
 
@@ -41,9 +45,11 @@ class Restored(NamedTuple):
 class TrainingCheckpoints:
     """The checkpoints in a folder, by the number of steps made. With several processes every method is called by each of them."""
 
-    def __init__(self, folder: Path, kept: int = 2) -> None:
+    def __init__(self, folder: Path, kept: int = 2, resumed_from: "TrainingCheckpoints | None" = None) -> None:
         self.folder = folder.absolute()
         self.kept = kept
+        self.resumed_from = self if resumed_from is None else resumed_from
+        """Those that a run goes on from after a failure."""
 
     def save(self, step: int, arrays: Any, remembered: Mapping[str, Any]) -> None:
         """Write a tree of arrays and what is to be remembered (JSON) as the checkpoint of `step`, then drop all but the last few.
@@ -58,7 +64,7 @@ class TrainingCheckpoints:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for later in reversed([found for found in self.steps() if found >= step]):
                     self._remove(later)
-            _write(target, arrays)
+            self._write(target, arrays)
             if jax.process_index() == 0:
                 # So that a power cut after the record is written takes nothing of what it names.
                 sync_tree(target)
@@ -74,7 +80,7 @@ class TrainingCheckpoints:
             raise
         except OSError as problem:
             self._give_up(step)
-            raise _unwritten(target, problem) from None
+            raise self._unwritten(target, problem) from None
 
     def restore(self, like: Any) -> Restored | None:
         """The newest whole checkpoint, its arrays laid out as those of `like`; None where there is none at all.
@@ -147,6 +153,22 @@ class TrainingCheckpoints:
                 raise CheckpointError(f"the checkpoint {folder} is damaged: {shown(name)} {state}")
         return record
 
+    def _write(self, target: Path, arrays: Any) -> None:
+        import orbax.checkpoint as ocp
+
+        try:
+            with _alone_with_the_exception(), ocp.StandardCheckpointer() as checkpointer:
+                checkpointer.save(target, _by_path(arrays), force=True)
+                checkpointer.wait_until_finished()
+        except Exception as problem:  # orbax and what it writes with have errors of many kinds
+            raise self._unwritten(target, problem) from None
+
+    def _unwritten(self, target: Path, problem: Exception) -> CheckpointError:
+        then = "the checkpoints before it are whole: make room, then go on with --resume"
+        if not self.resumed_from.steps():
+            then = "there is no checkpoint before it: make room, then begin again"
+        return CheckpointError(f"{target} cannot be written: {_first_line(problem)}; {then}")
+
     def _record(self, step: int) -> Path:
         return self.folder / f"{step}.json"
 
@@ -166,22 +188,26 @@ def _by_path(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(keys): leaf for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def _unwritten(target: Path, problem: Exception) -> CheckpointError:
-    return CheckpointError(
-        f"{target} cannot be written: {_first_line(problem)}; the checkpoints before it are whole: make room, then go on with "
-        "--resume"
-    )
+@contextlib.contextmanager
+def _alone_with_the_exception() -> Iterator[None]:
+    """Within it orbax's threads print nothing of a failure, before its exception or after it, which says all that they say."""
+    loggers, hook = [logging.getLogger(name) for name in ("absl", "asyncio")], sys.unraisablehook
 
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return "orbax" not in record.pathname and not record.getMessage().startswith("Task exception was never retrieved")
 
-def _write(target: Path, arrays: Any) -> None:
-    import orbax.checkpoint as ocp
+    def of_others(problem: Any) -> None:
+        if str(problem.exc_value) != "Event loop is closed":
+            hook(problem)
 
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(target, _by_path(arrays), force=True)
-            checkpointer.wait_until_finished()
-    except Exception as problem:  # orbax and what it writes with have errors of many kinds
-        raise _unwritten(target, problem) from None
+    for logger in loggers:
+        logger.addFilter(is_of_others)
+    sys.unraisablehook = of_others
+    yield
+    # After a failure all this stays: writes that were begun still come to their end, and find the loop closed.
+    sys.unraisablehook = hook
+    for logger in loggers:
+        logger.removeFilter(is_of_others)
 
 
 def _read(folder: Path, like: Any) -> Any:
@@ -211,6 +237,9 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 def _first_line(problem: Exception) -> str:
     told = problem.strerror if isinstance(problem, OSError) else None
+    found = _OS_ERROR.search(str(problem))
+    if found:
+        return os.strerror(int(found[1]))
     line = (told or str(problem).strip() or type(problem).__name__).splitlines()[0]
     # What was tried stands at the beginning, and why it failed at the end.
     return line if len(line) <= 300 else f"{line[:100]} … {line[-200:]}"

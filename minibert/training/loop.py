@@ -118,9 +118,11 @@ class _Run:
         self.order = Order(len(rows), options.batch_size, options.seed)
         self.total_steps = options.epochs * self.order.steps_per_epoch if total_steps is None else total_steps
         self.evaluate_every = options.evaluate_every or self.order.steps_per_epoch
-        self.checkpoints = TrainingCheckpoints(folder / "states") if folder is not None else None
-        # One more than of states: the state before the newest may name the best before the last two.
-        self.best_checkpoints = TrainingCheckpoints(folder / "best", kept=3) if folder is not None else None
+        self.checkpoints = self.best_checkpoints = None
+        if folder is not None:
+            self.checkpoints = TrainingCheckpoints(folder / "states")
+            # One more than of states: the state before the newest may name the best before the last two.
+            self.best_checkpoints = TrainingCheckpoints(folder / "best", kept=3, resumed_from=self.checkpoints)
         self.best_model: Any = None
         self.progress = Progress()
         self.unwritten: list[tuple[int, Measured]] = []

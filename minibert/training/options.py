@@ -44,7 +44,7 @@ class TrainingOptions:
             if value is None and name in ("evaluate_every", "patience"):
                 continue
             if type(value) is not int or not 1 <= value <= 1 << 31:
-                raise InputError(f"{name} is {shown(value)}; expected a whole number from 1 up")
+                raise InputError(f"{name} is {shown(value)}; expected a whole number from 1 to {1 << 31:,}")
         if type(self.seed) is not int or not 0 <= self.seed < 1 << 31:
             raise InputError(f"seed is {shown(self.seed)}; expected a whole number from 0 to {(1 << 31) - 1}")
         if self.batch_size % self.accumulation:

@@ -61,6 +61,8 @@ def test_text_is_learned_and_what_is_done_is_said(pretrain: Run, tmp_path: Path,
         (["--max-gradient-norm", -1], "--max-gradient-norm is -1.0; expected a number above 0, or 0 for no limit"),
         (["--masked-share", -1], "--masked-share is -1.0; expected a number above 0 and below 1"),
         (["TEXT", ""], "the name of a file is empty"),
+        (["--held-out", 0, "--evaluate-every", 2], "--evaluate-every was given, and nothing is held out"),
+        (["--log-every", 10**11], "--log-every is 100000000000; expected a whole number from 1 to 2,147,483,648"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(

@@ -264,3 +264,9 @@ def test_messages_stay_short_whatever_files_hold(tmp_path: Path, files: dict):
     with pytest.raises(TokenizerError) as problem:
         Tokenizer.from_folder(write(tmp_path, **files))
     assert len(str(problem.value)) < 2000
+
+
+def test_a_vocabulary_without_a_special_token_is_named_by_its_folder(tmp_path: Path):
+    (tmp_path / "vocab.txt").write_text("\n".join(token for token in TOKENS if token != "[MASK]"), encoding="utf-8")
+    with pytest.raises(TokenizerError, match=rf"{tmp_path}: the vocabulary of 6 tokens lacks mask_token '\[MASK\]'"):
+        Tokenizer.from_folder(tmp_path)

@@ -51,7 +51,7 @@ class Words(NamedTuple):
     """The share of the words to train on that have no vector, from 0 to 1."""
 
 
-def tokenizer_of(model: str) -> Tokenizer:
+def tokenizer_of(model: str | Path) -> Tokenizer:
     """The tokenizer of a checkpoint. Raises CheckpointError and TokenizerError."""
     path = resolve(model)
     folder = folder_of(path)

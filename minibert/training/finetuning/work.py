@@ -75,7 +75,7 @@ class Work:
                 raise InputError(
                     f"{self.folder} holds a training that was interrupted; go on with it by --resume, or forget it by --restart"
                 )
-            found = differences(read_json_object(path, error=InputError), now)
+            found = [_by_option(each) for each in differences(read_json_object(path, error=InputError), now)]
             if found:
                 raise InputError(
                     f"the interrupted training in {self.folder} was another one: {listed(found)}; give what it was given, or "
@@ -135,6 +135,13 @@ class Work:
             f"{self.folder} is there and holds no training of minibert's, which would live there until it is done; move it, or "
             "choose another output"
         )
+
+
+def _by_option(difference: str) -> str:
+    """What differs by the name that it was given under, not by where the plan has it."""
+    for group in ("options.", "training.", "optimiser."):
+        difference = difference.removeprefix(group)
+    return difference
 
 
 def _lies_in(path: str | Path, folder: Path) -> bool:

@@ -48,6 +48,11 @@ def sentences(paths: Sequence[Path]) -> Iterator[Sentence]:
 
 def checked_paths(files: Sequence[str | Path]) -> list[Path]:
     """The files as paths; InputError for none, for one that is there twice, and for what is no regular file."""
+    if isinstance(files, str | Path) or not isinstance(files, Sequence):
+        raise InputError(f"files is {shown(files)}; expected a list of files")
+    for file in files:
+        if not isinstance(file, str | Path):
+            raise InputError(f"a file is {shown(file)}; expected its name")
     if not len(files):
         raise InputError("there is no text to learn from; give a file at least")
     if "" in files:

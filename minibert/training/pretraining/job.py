@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +15,9 @@ from minibert.checkpoints.new_folder import check_new
 from minibert.checkpoints.registry import resolve
 from minibert.checkpoints.writing import save
 from minibert.config import BertConfig
-from minibert.errors import CheckpointError, InputError
+from minibert.errors import CheckpointError, InputError, shown
 from minibert.features.corpus.receipt import tokenizer_digest, versions, weights_digest
+from minibert.training.data.data_warning import DataWarning
 from minibert.training.finetuning.models import tokenizer_of
 from minibert.training.finetuning.work import Work
 from minibert.training.loop import Record, Trained, fit
@@ -30,6 +32,9 @@ from minibert.training.pretraining.preparation import Prepared, Say, prepare, pr
 from minibert.training.pretraining.results import Plan, Results, write_results
 from minibert.training.pretraining.vocabulary import imported
 from minibert.training.reports.training_files import opened_reports
+
+MOST_RANDOM = 0.9
+"""A larger share of pairs from two documents is worth a word."""
 
 
 class Pretrained(NamedTuple):
@@ -59,7 +64,7 @@ def pretrain(
     Args:
         files: a sentence a line, an empty line between two documents.
         output: the folder, absent or empty. Until it is done the training lives in `OUTPUT.training` beside it, and with it the
-            examples: four bytes for each token of the text and, for each pass, about six.
+            examples: four bytes for each token of the text and, for each pass, six to nine.
         options: what is trained, on which examples, and how.
         resume: go on with a training that was interrupted.
         restart: forget one that was.
@@ -72,6 +77,11 @@ def pretrain(
     or that nobody mentioned; CheckpointError for a broken checkpoint, and where nothing can be written; TrainingError where the
     loss or a gradient stops being finite.
     """
+    if not isinstance(output, str | Path):
+        raise InputError(f"output is {shown(output)}; expected the name of a folder")
+    if not isinstance(options, PretrainOptions | None):
+        raise InputError(f"options is {shown(options)}; expected PretrainOptions(…)")
+    files = checked_paths(files)
     output = Path(output).absolute()
     if resume and restart:
         raise InputError("resume and restart were both given; give one of them")
@@ -88,11 +98,11 @@ def pretrain(
 
 class _Job:
     def __init__(
-        self, files: Sequence[str | Path], options: PretrainOptions, work: Work, reports: Sequence[Callable[[Record], None]]
+        self, files: Sequence[Path], options: PretrainOptions, work: Work, reports: Sequence[Callable[[Record], None]]
     ) -> None:
         self.options, self.work, self.reports = options, work, reports
         Placement(options.training.devices).check_batch_size(options.training.batch_size, options.training.accumulation)
-        self.paths = checked_paths(files)
+        self.paths = files
         if options.model is None and options.tokenizer is None:
             # Reading a large text is no time to learn that a library is missing.
             imported()
@@ -107,6 +117,7 @@ class _Job:
         together(lambda: self.work.start(facts, resume=resume, restart=restart))
         together(lambda: self._prepare(facts, say))
         self.found: Prepared = prepared(folder)
+        self._warn_of_random_pairs()
         model = new_model(self.options, self.found.tokenizer)
         plan = self._plan(model)
         if planned is not None:
@@ -129,6 +140,17 @@ class _Job:
         if jax.process_index() == 0:
             self._write(Results(plan, trained, metrics))
         return Pretrained(self.work.output, trained, metrics)
+
+    def _warn_of_random_pairs(self) -> None:
+        random, examples = (self.found.counts[name] for name in ("random_pairs", "examples"))
+        if random > MOST_RANDOM * examples:
+            warnings.warn(
+                f"{random / examples:.1%} of the examples are of two documents, and little is learned of what follows what: "
+                "sentences are long beside a row, or documents short; take a larger max_length, or leave out the next sentence "
+                "(next_sentence=False, --no-next-sentence)",
+                DataWarning,
+                stacklevel=2,
+            )
 
     def _prepare(self, facts: Mapping[str, Any], say: Say) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from minibert.errors import InputError, shown
 from minibert.training.optimiser import OptimiserOptions
@@ -47,8 +48,8 @@ class PretrainOptions:
     Raises InputError for a value out of range and for options that do not go together.
     """
 
-    model: str | None = None
-    tokenizer: str | None = None
+    model: str | Path | None = None
+    tokenizer: str | Path | None = None
     vocabulary_size: int | None = None
     cased: bool = False
     hidden_size: int | None = None
@@ -70,6 +71,17 @@ class PretrainOptions:
     training: TrainingOptions = field(default_factory=default_training)
 
     def __post_init__(self) -> None:
+        for name in ("model", "tokenizer"):
+            value = getattr(self, name)
+            if not isinstance(value, str | Path | None):
+                raise InputError(f"{name} is {shown(value)}; expected a fetched name or a folder")
+            # As text, which is what a card tells and a plan keeps.
+            object.__setattr__(self, name, None if value is None else str(value))
+        for name in ("cased", "whole_word", "next_sentence"):
+            if type(getattr(self, name)) is not bool:
+                raise InputError(f"{name} is {shown(getattr(self, name))}; expected True or False")
+        if not isinstance(self.training, TrainingOptions):
+            raise InputError(f"training is {shown(self.training)}; expected TrainingOptions(…)")
         for name, least, most in (
             ("vocabulary_size", LEAST, MOST),
             ("hidden_size", 1, 1 << 16),
@@ -115,8 +127,9 @@ class PretrainOptions:
             raise InputError(
                 f"positions is {self.positions:,} and max_length {self.max_length:,}; expected one for every token of a row"
             )
-        if self.training.patience is not None and not self.held_out:
-            raise InputError("patience was given, and nothing is held out to evaluate with; leave out one of the two")
+        for name in ("patience", "evaluate_every"):
+            if getattr(self.training, name) is not None and not self.held_out:
+                raise InputError(f"{name} was given, and nothing is held out to evaluate with; leave out one of the two")
 
     @property
     def new_positions(self) -> int:

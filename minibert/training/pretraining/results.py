@@ -1,7 +1,7 @@
 """What stands in the output folder besides the model: metrics, curves, and the card that tells of all of it."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +63,7 @@ def card(name: str, options: PretrainOptions, results: Results) -> str:
     head = front_matter(
         pipeline_tag="fill-mask",
         library="transformers",
-        base_model=None if options.model is None else hub_id(options.model),
+        base_model=None if options.model is None else hub_id(str(options.model)),
         name=name,
         data=[file["name"] for file in plan.files],
         metrics=results.metrics,
@@ -84,7 +84,7 @@ def card(name: str, options: PretrainOptions, results: Results) -> str:
         f"{options.training.seed}, on {as_plain(device)}, with {used}.",
         table(["text", "sha256", "bytes"], files, numbers_from=2),
         table(["of the text", "number"], [[each.replace("_", " "), f"{number:,}"] for each, number in plan.counts.items()]),
-        options_table(dict(_told(options))),
+        options_table(_told(options, results)),
         "## What not to expect",
         "\n".join(f"- {limit}" for limit in LIMITS),
     ]
@@ -112,12 +112,28 @@ def _measured(results: Results) -> list[str]:
     return [how, table(["metric", "value"], rows)]
 
 
-def _told(options: PretrainOptions) -> Iterator[tuple[str, Any]]:
-    """Every option by its name."""
+def _told(options: PretrainOptions, results: Results) -> dict[str, Any]:
+    """Every option by its name, with what was taken where nothing was given."""
     values = dataclasses.asdict(options)
     training = values.pop("training")
     optimiser = training.pop("optimiser")
     training.pop("seed")
     for name in ("model", "tokenizer"):
         values[name] = None if values[name] is None else Path(values[name]).name
-    yield from (values | training | optimiser).items()
+    config = results.trained.model.config
+    values |= {
+        "vocabulary_size": results.plan.vocabulary,
+        "hidden_size": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "intermediate_size": config.intermediate_size,
+        "positions": config.max_position_embeddings,
+        "max_predictions": options.most_masked,
+        "dropout": config.hidden_dropout_prob,
+    }
+    # Of the two one decided how long.
+    if options.steps is None:
+        values.pop("steps")
+    else:
+        training.pop("epochs")
+    return values | training | optimiser

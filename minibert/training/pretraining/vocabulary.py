@@ -18,7 +18,8 @@ from minibert.training.pretraining.documents import checked_paths, sentences
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LEAST, MOST = 50, 1_000_000
 """Of a vocabulary's size."""
-MOST_CHARACTERS = 1000
+USUAL_CHARACTERS, COVERAGE = 1000, 0.9995
+"""Of the characters of a text the vocabulary has so many, or as many more as make up that share of it."""
 LEAST_FREQUENCY = 2
 """A piece is learned of a pair that occurs so often."""
 
@@ -26,9 +27,9 @@ LEAST_FREQUENCY = 2
 def train_vocabulary(files: Sequence[str | Path], size: int, lowercase: bool = True) -> Tokenizer:
     """A tokenizer whose vocabulary of `size` tokens is learned from text files; the same files give the same one.
 
-    The vocabulary has [PAD], [UNK], [CLS], [SEP], [MASK], the most frequent characters (1,000 at most, and at most half of the
-    vocabulary), these with ## before them where they may go on with a word, and the pieces that were learned. It is smaller
-    where the text has no more. In memory are the different words of the text.
+    The vocabulary has [PAD], [UNK], [CLS], [SEP], [MASK], the most frequent characters (1,000, or as many more as make up
+    99.95 % of the text; at most half of the vocabulary), these with ## before them where they may go on with a word, and the
+    pieces that were learned. It is smaller where the text has no more. In memory are the different words of the text.
 
     Args:
         files: as `sentences` takes them.
@@ -44,7 +45,7 @@ def train_vocabulary(files: Sequence[str | Path], size: int, lowercase: bool = T
     normaliser = library.normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=lowercase
     )
-    characters = _most_frequent(paths, normaliser, min(MOST_CHARACTERS, (size - len(SPECIAL_TOKENS)) // 2))
+    characters = _most_frequent(paths, normaliser, (size - len(SPECIAL_TOKENS)) // 2)
     continuing = [f"##{character}" for character in characters if not _stands_alone(character)]
     learner = library.Tokenizer(library.models.WordPiece(unk_token="[UNK]"))
     learner.normalizer = normaliser
@@ -88,6 +89,11 @@ def _most_frequent(paths: Sequence[Path], normaliser: Any, most: int) -> list[st
     for text in _texts(paths):
         counts.update(normaliser.normalize_str(text))
     found = sorted((character for character in counts if not character.isspace()), key=lambda each: (-counts[each], each))
+    covered, wanted = 0, COVERAGE * sum(counts[each] for each in found)
+    for number, character in enumerate(found[:most]):
+        if number >= USUAL_CHARACTERS and covered >= wanted:
+            return sorted(found[:number])
+        covered += counts[character]
     return sorted(found[:most])
 
 

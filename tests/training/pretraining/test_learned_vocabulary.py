@@ -10,7 +10,7 @@ from written_text import SPECIAL, write_documents
 
 from minibert import InputError
 from minibert.training.pretraining import train_vocabulary
-from minibert.training.pretraining.vocabulary import MOST_CHARACTERS
+from minibert.training.pretraining.vocabulary import USUAL_CHARACTERS
 
 CODE = """
 import sys
@@ -52,11 +52,20 @@ def test_every_word_of_known_characters_can_be_spelled(text: Path):
 
 
 def test_only_the_most_frequent_characters_are_kept(tmp_path: Path):
-    many = "".join(chr(0x4E00 + number) for number in range(MOST_CHARACTERS + 500))
+    many = "".join(chr(0x4E00 + number) for number in range(USUAL_CHARACTERS + 500))
     path = write_documents(tmp_path / "many.txt", [[many, many[:100], "some letters"]])
     tokens = set(train_vocabulary([path], 200).vocabulary.tokens)
     assert len([token for token in tokens if len(token) == 1]) == (200 - 5) // 2
     assert set(many[:40]) <= tokens
+    # All of them are needed for the text, and half of this vocabulary is room enough.
+    assert set(many) <= set(train_vocabulary([path], 4000).vocabulary.tokens)
+
+
+def test_characters_that_hardly_occur_take_no_room_beyond_the_usual_number(tmp_path: Path):
+    rare = "".join(chr(0x4E00 + number) for number in range(USUAL_CHARACTERS + 500))
+    path = write_documents(tmp_path / "rare.txt", [["letters " * 500_000, rare]])
+    tokens = train_vocabulary([path], 8000).vocabulary.tokens
+    assert len([token for token in tokens if len(token) == 1]) == USUAL_CHARACTERS
 
 
 @pytest.mark.parametrize("size", [49, 0, -1, 2_000_000, 100.0, True, None])

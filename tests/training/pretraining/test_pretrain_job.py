@@ -93,11 +93,15 @@ def test_text_becomes_a_folder_with_all_that_belongs_to_it(text: Path, tmp_path:
     assert records[-1]["evaluation"] == pytest.approx(dict(done.metrics), rel=1e-5)
     assert set(done.metrics) == {"masked_lm_probability", "masked_lm_loss", "masked_lm_accuracy", "next_sentence_accuracy"}
     card = (done.folder / "README.md").read_text()
+    assert "epochs" not in card
     for words in (
         'pipeline_tag: "fill-mask"',
         "from random numbers on masked tokens and next sentences",
         "`stories.txt`",
         "| held out | 3 |",
+        # What was taken where nothing was given.
+        "| intermediate_size | 64 |",
+        "| max_predictions | 2 |",
     ):
         assert words in card
     # The folder is a checkpoint with both heads, of which none is new.
@@ -135,8 +139,13 @@ def minibert_leaves(done: Pretrained) -> list[Any]:
         ({"model": "m", "layers": 2, "heads": 2}, "layers, heads was given with 'm', which has sizes of its own"),
         ({"positions": 100}, "positions is 100 and max_length 128"),
         ({"held_out": 0.0, "training": TrainingOptions(patience=1)}, "patience was given, and nothing is held out"),
+        ({"held_out": 0.0, "training": TrainingOptions(evaluate_every=1)}, "evaluate_every was given, and nothing is held out"),
+        ({"model": 3}, "model is 3; expected a fetched name or a folder"),
+        ({"next_sentence": "no"}, "next_sentence is 'no'; expected True or False"),
+        ({"training": None}, r"training is None; expected TrainingOptions\(…\)"),
     ],
 )
+@pytest.mark.usefixtures("without_shape_checks")
 def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], words: str):
     with pytest.raises(InputError, match=words):
         PretrainOptions(**options)
@@ -159,6 +168,35 @@ def test_text_and_sizes_that_cannot_be_learned_are_refused(
     with pytest.raises(error, match=words):
         pretrain([text], tmp_path / "out", small_options(held_out=0.0, **options))
     assert parts_of(tmp_path) == []
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+@pytest.mark.parametrize(
+    ("files", "output", "options", "words"),
+    [
+        ("stories.txt", "out", None, "files is 'stories.txt'; expected a list of files"),
+        (3, "out", None, "files is 3; expected a list of files"),
+        ([None], "out", None, "a file is None; expected its name"),
+        ([], "out", None, "there is no text to learn from"),
+        (["stories.txt"], None, None, "output is None; expected the name of a folder"),
+        (["stories.txt"], "out", {}, r"options is \{\}; expected PretrainOptions"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(files: Any, output: Any, options: Any, words: str, tmp_path: Path):
+    output = output if output is None else tmp_path / output
+    with pytest.raises(InputError, match=words):
+        pretrain(files, output, options)
+    assert parts_of(tmp_path) == []
+
+
+def test_a_model_may_be_a_path(checkpoint: Path):
+    assert PretrainOptions(model=checkpoint) == PretrainOptions(model=str(checkpoint))
+
+
+def test_a_text_of_random_pairs_only_is_told(tmp_path: Path):
+    text = write_documents(tmp_path / "short.txt", [story(number)[:1] for number in range(16)])
+    with pytest.warns(DataWarning, match="100.0% of the examples are of two documents"):
+        pretrain([text], tmp_path / "out", small_options(held_out=0.0, max_length=32, steps=1))
 
 
 def test_a_vocabulary_that_knows_no_word_of_the_text_is_refused(checkpoint: Path, tmp_path: Path):
@@ -287,7 +325,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(text: Path, tmp_path: 
     assert parts_of(tmp_path) == ["out.training"]
     with pytest.raises(InputError, match="holds a training that was interrupted; go on with it by --resume"):
         pretrain([text], tmp_path / "out", options)
-    with pytest.raises(InputError, match=r"was another one: options\.whole_word was False and is True now"):
+    with pytest.raises(InputError, match=r"was another one: whole_word was False and is True now"):
         pretrain([text], tmp_path / "out", replace(options, whole_word=True), resume=True)
     # What was made of the text is made again where it was lost.
     (tmp_path / "out.training" / "examples" / "training.numbers").unlink()
