@@ -80,7 +80,7 @@ def save(
 
     Raises:
         InputError: a format, dtype, size or head that there is not, labels that do not fit the head, and a model with parts that
-            are not BERT's, which `minibert.lab.save` writes.
+            are not BERT's, which `minibert.lab.save` writes; a tokenizer with more tokens than the model has rows.
         CheckpointError: a folder that holds something, a number that `dtype` cannot hold, or where nothing can be written.
         TokenizerError: a tokenizer that files cannot hold.
     """
@@ -90,6 +90,7 @@ def save(
             f"{path} is of the class {type(part).__name__}, and other libraries would take the model for a BERT and compute "
             "something else; save it with minibert.lab.save"
         )
+    check_every_token_has_a_row(model.config, tokenizer)
     variables = parameters_of(model)
     rows = table_for(model.config.num_hidden_layers, pooler=encoder.pooler is not None)
     if heads:
@@ -105,6 +106,16 @@ def save(
         _write_config(work, model.config, known, to, dtype or model.config.param_dtype, [_architecture_of(heads)])
         tokenizer.save(work)
     return Written(_files_in(Path(folder)), [])
+
+
+def check_every_token_has_a_row(config: BertConfig, tokenizer: Tokenizer) -> None:
+    """InputError for a tokenizer that gives ids which the model does not have."""
+    tokens = len(tokenizer.vocabulary)
+    if tokens > config.vocab_size:
+        raise InputError(
+            f"the tokenizer has {tokens:,} tokens and the model rows for {config.vocab_size:,} (vocab_size); give the tokenizer "
+            "that belongs to it"
+        )
 
 
 def convert(

@@ -30,7 +30,8 @@ def whole_number(name: str, value: Any, least: int, most: int = MOST) -> int:
     """The value of an argument as Python's number, be it NumPy's or Python's own; InputError unless it is within the range."""
     found = as_python(value)
     if type(found) is not int or not least <= found <= most:
-        upwards = "up" if most == MOST else f"to {most:,}"
+        is_too_large = type(found) is int and found > most
+        upwards = "up" if most == MOST and not is_too_large else f"to {most:,}"
         raise InputError(f"{name} is {shown(value)}; expected a whole number from {least} {upwards}")
     return found
 
@@ -39,14 +40,21 @@ def number_above_zero(name: str, value: Any) -> float:
     """The value of an argument as Python's number; InputError unless it is finite and above zero."""
     found = value.item() if isinstance(value, np.integer | np.floating) else value
     if type(found) not in (int, float) or not 0.0 < found <= sys.float_info.max:
-        raise InputError(f"{name} is {shown(value)}; expected a number above 0")
+        raise InputError(f"{name} is {shown(value)}; expected a finite number above 0")
     return found
 
 
-def check_model(model: Any, kind: Any = Bert | BertWithHeads) -> None:
+def true_or_false(name: str, value: Any) -> bool:
+    """The value of an argument; InputError for anything that only counts as true or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {shown(value)}; expected True or False")
+    return value
+
+
+def check_model(model: Any, kind: Any = Bert | BertWithHeads, what: str = "the model") -> None:
     """InputError for what is no model."""
     if not isinstance(model, kind):
-        raise InputError(f"the model is {shown(model)}; expected one that minibert.load gave")
+        raise InputError(f"{what} is {shown(model)}; expected one that minibert.load gave")
 
 
 def check_metric(metric: Any) -> None:

@@ -60,9 +60,12 @@ def attention_rollout(model: Model, batch: Mapping[str, Any]) -> NamedArray:
     """How much of each token at the input each token of the last layer may have seen (Abnar & Zuidema 2020, section 3).
 
     The product over the layers of half the heads' mean and half the identity, which stands for the residual connection.
-    [batch, tokens, attended]; rows add up to one. Raises InputError as the model does.
+    [batch, tokens, attended]; rows add up to one. Raises InputError as the model does,
+    and for texts of padding only.
     """
-    return NamedArray(np.asarray(_rollout(model, inputs_of(model, batch))), ("batch", "tokens", "attended"))
+    inputs = inputs_of(model, batch)
+    check_real(np.asarray(inputs.attention_mask))
+    return NamedArray(np.asarray(_rollout(model, inputs)), ("batch", "tokens", "attended"))
 
 
 def _probabilities(model: Model, inputs: ModelInputs) -> list[Array]:

@@ -21,7 +21,7 @@ from minibert.model.paths import FROZEN, path_of
 AnyModel = TypeVar("AnyModel", bound=nnx.Module)
 QUERIES_AND_VALUES = r"attention\.(query|value)$"
 """What the paper adapts (section 4.2)."""
-HIGHEST_RANK = 1 << 16
+HIGHEST_RANK, MOST_FACTOR = 1 << 16, 1e6
 
 
 class NumpyLowRank(NumpyPart):
@@ -39,7 +39,7 @@ class LowRankDense(nnx.Module):
     numpy_twin = NumpyLowRank
 
     def __init__(self, dense: Dense, rank: int, alpha: float, *, rngs: nnx.Rngs):
-        rank, alpha = whole_number("rank", rank, 1, HIGHEST_RANK), number_above_zero("alpha", alpha)
+        rank, alpha = _checked(rank, alpha)
         self.dense = dense
         self.config = dense.config
         self.factor = alpha / rank
@@ -78,7 +78,7 @@ def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str 
     Raises InputError for a rank or alpha that makes no sense, for layers that are adapted already, and for a pattern that matches
     no dense layer.
     """
-    rank, alpha = whole_number("rank", rank, 1, HIGHEST_RANK), number_above_zero("alpha", alpha)
+    rank, alpha = _checked(rank, alpha)
     seed = whole_number("seed", seed, 0)
     check_model(model, nnx.Module)
     try:
@@ -99,6 +99,13 @@ def adapted(model: AnyModel, *, rank: int = 8, alpha: float = 16.0, layers: str 
         raise InputError(f"layers is {shown(layers)}, which no dense layer's path matches; expected one as {QUERIES_AND_VALUES}")
     freeze_all_else(copy)
     return copy
+
+
+def _checked(rank: int, alpha: float) -> tuple[int, float]:
+    rank, alpha = whole_number("rank", rank, 1, HIGHEST_RANK), number_above_zero("alpha", alpha)
+    if alpha / rank > MOST_FACTOR:
+        raise InputError(f"alpha is {alpha} for the rank {rank}; expected a quotient of the two of at most {MOST_FACTOR:g}")
+    return rank, alpha
 
 
 def _fits(layers: str, path: str) -> bool:

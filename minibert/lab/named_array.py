@@ -59,6 +59,8 @@ class NamedArray:
     def __post_init__(self) -> None:
         if not isinstance(self.values, np.ndarray):
             raise InputError(f"values are of the type {type(self.values).__name__}; expected an array of NumPy")
+        if not isinstance(self.axes, tuple) or not all(isinstance(axis, str) for axis in self.axes):
+            raise InputError(f"axes are {shown(self.axes)}; expected a tuple of names")
         if len(set(self.axes)) < len(self.axes):
             raise InputError(f"axes are {', '.join(self.axes)}; expected a name of its own for each")
         if self.values.ndim != len(self.axes):
@@ -76,23 +78,22 @@ class NamedArray:
             if axis not in axes:
                 raise InputError(f"there is no axis {shown(axis)}; expected one of {', '.join(axes)}")
             dimension = axes.index(axis)
-            place = as_python(place)
-            if isinstance(place, bool | np.bool_ | str):
-                raise InputError(f"{axis} is {shown(place)}; expected a number, a list of them, or a slice")
+            place, where = as_python(place), _where(axis, place)
             try:
-                values = values[(slice(None),) * dimension + (place if isinstance(place, int | slice) else list(place),)]
-            except TypeError:
-                raise InputError(f"{axis} is {shown(place)}; expected a number, a list of them, or a slice") from None
-            except IndexError:
+                values = values[(slice(None),) * dimension + (where,)]
+            except (IndexError, ValueError):
                 length = self.shape[axis]
-                raise InputError(f"{axis} is {shown(place)}; expected places from 0 to {length - 1}") from None
-            if isinstance(place, int):
+                raise InputError(
+                    f"{axis} is {shown(place)}; expected places from 0 to {length - 1}, or from -1 down to -{length}"
+                ) from None
+            if isinstance(where, int):
                 axes = axes[:dimension] + axes[dimension + 1 :]
         return NamedArray(values, axes)
 
     def mean(self, *over: str) -> "NamedArray":
-        """The mean over some axes."""
-        unknown = [axis for axis in over if axis not in self.axes]
+        """The mean over some axes; over all if none is named."""
+        over = over or self.axes
+        unknown = [axis for axis in over if not isinstance(axis, str) or axis not in self.axes]
         if unknown:
             raise InputError(f"there is no axis {shown(unknown[0])}; expected some of {', '.join(self.axes)}")
         over = tuple(dict.fromkeys(over))
@@ -104,3 +105,16 @@ class NamedArray:
 
     def __repr__(self) -> str:
         return f"[{', '.join(f'{axis} {length}' for axis, length in self.shape.items())}] {self.values.dtype}\n{self.values}"
+
+
+def _where(axis: str, place: Any) -> int | slice | list[int]:
+    """Places of an axis in Python's terms; InputError for what are none."""
+    given = as_python(place)
+    if isinstance(given, slice) or type(given) is int:
+        return given
+    numbers = given.tolist() if isinstance(given, np.ndarray) else given
+    is_a_list = isinstance(numbers, Sequence) and not isinstance(numbers, str)
+    found: list[Any] = [as_python(number) for number in numbers] if is_a_list else [None]
+    if not all(type(number) is int for number in found):
+        raise InputError(f"{axis} is {shown(place)}; expected a number, a list of them, or a slice")
+    return found

@@ -33,8 +33,8 @@ def patching_sweep(
         model: as `minibert.load` gives it.
         batch: the texts that are run.
         source: as many texts of as many tokens; their intermediates are put in.
-        metric: of the model's output, an array [batch, …] of JAX; compiled, and once only if the same function comes again, so
-            that what it reads from outside stays as it was the first time.
+        metric: of the model's output for the batch, an array [batch, …] of JAX; called for every patch by itself; compiled, and
+            once only if the same function comes again, so that what it reads from outside stays as it was the first time.
         part: of each layer, as in "layers.3.output" or "layers.3.attention.context".
         axis: which places: `tokens`, or `heads` where the part has them.
         rows_at_once: how many texts a pass of the compiled program takes.
@@ -57,7 +57,7 @@ def patching_sweep(
         raise InputError(f"part is {shown(part)}; expected one intermediate of a layer, like 'attention.context'")
     names = names_like(f"layers.*.{part}", shapes_of(model, inputs))
     axes = axes_of(names[0])
-    if axis not in axes[1:]:
+    if not isinstance(axis, str) or axis not in axes[1:]:
         raise InputError(f"axis is {shown(axis)}; {names[0]} has {', '.join(axes[1:])}")
     captured = run(model, source, capture=names).captured
     lengths = {captured[name].shape[axis] for name in names}
@@ -76,7 +76,7 @@ def patching_sweep(
         # The last pass goes over its own end, so that all have the same shape.
         numbers = np.arange(first, first + variants) % count
         found.append(_patched(model, repeated, patches, numbers // places, numbers % places, names, axis, metric))
-    values = np.concatenate([np.asarray(each).reshape(variants, texts, *each.shape[1:]) for each in found])[:count]
+    values = np.concatenate([np.asarray(each) for each in found])[:count]
     further = tuple(f"metric_{number}" for number in range(values.ndim - 2))
     return NamedArray(values.reshape(len(names), places, *values.shape[1:]), ("layers", axis, "batch", *further))
 
@@ -93,6 +93,7 @@ def _patched(
     metric: Metric,
 ) -> Array:
     variants = layers.shape[0]
+    texts = inputs.input_ids.shape[0] // variants
 
     def tap(name: str, value: Array) -> Array:
         number = names.index(name)
@@ -104,7 +105,10 @@ def _patched(
         shape[0], shape[dimension + 1] = along.shape
         return jnp.where(along.reshape(shape), patch, by_variant).reshape(value.shape)
 
-    return measured(metric, forward(model, inputs, _Only(tap, names)), inputs.input_ids.shape[0], a_number_each=False)
+    output = forward(model, inputs, _Only(tap, names))
+    by_variant = jax.tree.map(lambda leaf: leaf.reshape(variants, texts, *leaf.shape[1:]), output)
+    # Each variant by itself: a metric may know something of each text, or look from one text at another.
+    return jax.vmap(lambda each: measured(metric, each, texts, a_number_each=False))(by_variant)
 
 
 class _Only:

@@ -20,7 +20,7 @@ class Probes(NamedTuple):
     accuracy: NamedArray
     """[layers], from 0 to 1; the first layer is the embeddings."""
     most_frequent: float
-    """How often the most frequent label would be right: what a probe has to be above."""
+    """How often the most frequent label would be right, of several the best one: what a probe has to be above."""
 
 
 def linear_probes(
@@ -41,8 +41,8 @@ def linear_probes(
             [batch, tokens] for tokens; −100 and padding count for nothing.
         strength: the inverse of the regularisation, scikit-learn's C.
 
-    Raises InputError for labels of another shape or of one class, for hidden states that are not finite, and without
-    scikit-learn.
+    Raises InputError for labels of another shape or of one class, for evaluation labels that cannot be learned, for hidden
+    states that are not finite, and without scikit-learn.
     """
     strength = number_above_zero("strength", strength)
     try:
@@ -56,11 +56,17 @@ def linear_probes(
     kinds, counts = np.unique(their_labels, return_counts=True)
     if len(kinds) < 2:
         raise InputError(f"labels are all {kinds[0]}; expected two classes at least")
+    unknown = np.setdiff1d(wanted, kinds)
+    if len(unknown):
+        raise InputError(f"evaluation_labels has {unknown[0]}, which labels does not have; expected some of {kinds.tolist()}")
+    if np.ndim(labels) != np.ndim(evaluation_labels):
+        raise InputError("labels and evaluation_labels are of texts and of tokens; expected both of the same")
     accuracy = []
     for vectors, others in zip(learned, asked, strict=True):
         probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
         accuracy.append(probe.fit(vectors, their_labels).score(others, wanted))
-    return Probes(NamedArray(np.array(accuracy), ("layers",)), float(np.mean(wanted == kinds[counts.argmax()])))
+    most_frequent = max(float(np.mean(wanted == kind)) for kind in kinds[counts == counts.max()])
+    return Probes(NamedArray(np.array(accuracy), ("layers",)), most_frequent)
 
 
 def _vectors(model: Model, batch: Mapping[str, Any], labels: Any, name: str) -> tuple[list[np.ndarray], np.ndarray]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from minibert.config import BertConfig
 from minibert.errors import InputError, shown
 from minibert.lab.arguments import check_model
 from minibert.lab.edits import Edit
@@ -81,14 +82,25 @@ def shapes_of(model: Model, inputs: ModelInputs) -> dict[str, tuple[int, ...]]:
 def _shapes(structure: Any, leaves: tuple[Any, ...], shape_of_inputs: tuple[int, int]) -> dict[str, tuple[int, ...]]:
     model = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
     inputs = ModelInputs(*[np.zeros(shape_of_inputs, np.int32)] * 4)
-    shapes: dict[str, tuple[int, ...]] = {}
+    noting = _Noting(model.config)
+    jax.eval_shape(lambda model, inputs: forward(model, inputs, noting), model, inputs)
+    return noting.shapes
 
-    def note(name: str, value: Array) -> Array:
-        shapes[name] = by_axes(name, value, model.config).shape
+
+class _Noting:
+    """The tap that notes every shape there is."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.config = config
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def __call__(self, name: str, value: Array) -> Array:
+        self.shapes[name] = by_axes(name, value, self.config).shape
         return value
 
-    jax.eval_shape(lambda model, inputs: forward(model, inputs, note), model, inputs)
-    return shapes
+    def wants(self, name: str) -> bool:
+        # Fused attention never forms them.
+        return self.config.attention_implementation != "fused" or not name.endswith(("scores", "probabilities"))
 
 
 def forward(model: Model, inputs: ModelInputs, tap: Any) -> Any:

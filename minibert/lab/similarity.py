@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
-from minibert.lab.arguments import check_real
+from minibert.lab.arguments import check_model, check_real
 from minibert.lab.named_array import NamedArray
 from minibert.lab.running import Model, inputs_of, run
 
@@ -28,6 +28,10 @@ def cka(
     if len(one) != len(other):
         raise InputError(f"there are {len(one)} and {len(other)} rows; expected a vector of the same thing in each")
     one, other = _centred(one, "first"), _centred(other, "second")
+    if len(one) < max(one.shape[1], other.shape[1]):
+        # The same from products of rows, `⟨XXᵀ, YYᵀ⟩ / (‖XXᵀ‖ ‖YYᵀ‖)`: of many features the others would not fit into memory.
+        one, other = one @ one.T, other @ other.T
+        return float((one * other).sum() / (np.linalg.norm(one) * np.linalg.norm(other)))
     return float(np.linalg.norm(other.T @ one) ** 2 / (np.linalg.norm(one.T @ one) * np.linalg.norm(other.T @ other)))
 
 
@@ -65,6 +69,8 @@ def cka_of_layers(model: Model, batch: Mapping[str, Any], other: Model | None = 
     """
     is_real = np.asarray(inputs_of(model, batch).attention_mask) > 0
     check_real(is_real)
+    if other is not None:
+        check_model(other, what="the other model")
     layers = [_outputs(each, batch, is_real) for each in ((model,) if other is None else (model, other))]
     values = np.array([[cka(one, another) for another in layers[-1]] for one in layers[0]])
     return NamedArray(values, ("layers", "other_layers"))

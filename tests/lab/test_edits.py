@@ -129,17 +129,30 @@ def test_an_edit_that_fits_nothing_is_refused_by_name(edit, message: str):
         lab.run(small_model(), BATCH, edits=[edit()])
 
 
+@pytest.mark.usefixtures("without_shape_checks")
 def test_named_arrays_are_asked_by_the_names_of_their_axes():
     array = lab.NamedArray(np.arange(24).reshape(2, 3, 4), ("batch", "heads", "tokens"))
     assert array.at(heads=1, tokens=[0, 2]).axes == ("batch", "tokens")
     np.testing.assert_array_equal(array.at(heads=1, tokens=[0, 2]), [[4, 6], [16, 18]])
     np.testing.assert_array_equal(array.mean("heads").values, np.arange(24).reshape(2, 3, 4).mean(axis=1))
+    assert array.mean().axes == () and float(array.mean().values) == 11.5
+    np.testing.assert_array_equal(array.at(tokens=-1).at(heads=np.int64(2)), [11, 23])
     assert repr(array.at(batch=0, heads=0)) == "[tokens 4] int64\n[0 1 2 3]"
     for wrong, message in (({"layers": 0}, "no axis 'layers'; expected one of batch"), ({"heads": 3}, "heads is 3; .* 0 to 2")):
         with pytest.raises(InputError, match=message):
             array.at(**wrong)
     with pytest.raises(InputError, match="no axis 'layers'"):
         array.mean("layers")
+    kinds = "expected a number, a list of them, or a slice"
+    for place, message in (
+        ([[0, 1], [1, 2]], kinds),
+        ([0.5], kinds),
+        ([True, False, True], kinds),
+        (None, kinds),
+        (slice(None, None, 0), "expected places from 0 to 2, or from -1 down to -3"),
+    ):
+        with pytest.raises(InputError, match=message):
+            array.at(heads=place)
 
 
 def test_a_single_edit_is_taken_as_it_is():
@@ -210,6 +223,8 @@ def test_a_named_array_is_laid_along_the_axes_of_its_names():
 def test_axes_without_a_name_of_their_own_are_refused(without_shape_checks: None):
     with pytest.raises(InputError, match="axes are tokens, tokens; expected a name of its own for each"):
         lab.NamedArray(np.ones((6, 6)), ("tokens", "tokens"))
+    with pytest.raises(InputError, match="axes are None; expected a tuple of names"):
+        lab.NamedArray(np.ones(3), None)
     with pytest.raises(InputError, match="values are of the type list; expected an array of NumPy"):
         lab.NamedArray([1.0, 2.0], ("heads",))
     with pytest.raises(InputError, match="tokens of the edit of layers.0.output is 6; expected places from 0 to 5"):

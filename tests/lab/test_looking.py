@@ -76,6 +76,14 @@ def test_cka_sees_through_turns_and_factors_and_nothing_else():
     assert lab.cka(vectors, other) == pytest.approx((one * two).sum() / np.sqrt((one * one).sum() * (two * two).sum()))
 
 
+def test_cka_of_more_features_than_rows_is_that_of_fewer():
+    vectors = np.random.default_rng(0).normal(size=(6, 3))
+    other = vectors[:, :2] ** 2
+    # Columns of zeros add nothing but memory: as products of features these would take 80 GB.
+    wide = np.concatenate([vectors, np.zeros((6, 100_000))], axis=1)
+    assert lab.cka(wide, other) == pytest.approx(lab.cka(vectors, other), rel=1e-12)
+
+
 def test_first_and_last_are_those_of_the_real_tokens():
     batch = small_batch(texts=1, tokens=4)
     batch["attention_mask"][:] = 1

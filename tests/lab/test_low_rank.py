@@ -104,8 +104,10 @@ def test_adapting_more_leaves_what_is_adapted_alone():
 def test_what_fits_nothing_is_refused():
     with pytest.raises(InputError, match="rank is 0; expected a whole number from 1 to 65,536"):
         adapted(small_model(), rank=0)
-    with pytest.raises(InputError, match="alpha is nan; expected a number above 0"):
+    with pytest.raises(InputError, match="alpha is nan; expected a finite number above 0"):
         adapted(small_model(), alpha=float("nan"))
+    with pytest.raises(InputError, match=r"alpha is 1e\+300 for the rank 8; expected a quotient of the two of at most 1e\+06"):
+        adapted(small_model(), alpha=1e300)
     with pytest.raises(InputError, match="is no regular expression"):
         adapted(small_model(), layers="(")
     with pytest.raises(InputError, match=r"are adapted already; merge them first \(lab.merged\)"):

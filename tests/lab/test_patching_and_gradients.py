@@ -35,6 +35,32 @@ def test_a_sweep_is_every_patch_made_by_itself(part: str, axis: str, places: int
     assert np.ptp(found.values, axis=(0, 1)).min() > 1e-2
 
 
+@pytest.mark.parametrize("rows_at_once", [3, 64])
+def test_a_metric_of_a_sweep_may_know_something_of_each_text(rows_at_once: int):
+    places = jnp.array([0, 2, 3])
+
+    def at_its_place(output: Any) -> jax.Array:
+        value = output.last_hidden_state[jnp.arange(3), places, 0]
+        return value - value.mean()
+
+    model = small_model()
+    found = lab.patching_sweep(model, BATCH, SOURCE, at_its_place, rows_at_once=rows_at_once)
+    source = lab.run(model, SOURCE, capture="layers.1.output").captured["layers.1.output"]
+    patched = lab.run(model, BATCH, edits=[lab.replace("layers.1.output", source, tokens=2)]).output
+    np.testing.assert_allclose(found.at(layers=1, tokens=2), at_its_place(patched), atol=1e-5)
+
+
+def test_fused_attention_has_all_but_scores_and_probabilities():
+    fused, explicit = small_model(attention_implementation="fused"), small_model()
+    name = "layers.1.attention.context"
+    found, expected = (lab.run(model, BATCH, capture=name).captured[name] for model in (fused, explicit))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    sweeps = [lab.patching_sweep(model, BATCH, SOURCE, first_value) for model in (fused, explicit)]
+    np.testing.assert_allclose(*sweeps, atol=1e-4)
+    with pytest.raises(InputError, match=r"no intermediate 'layers.\*.attention.probabilities'"):
+        lab.run(fused, BATCH, capture="layers.*.attention.probabilities")
+
+
 def test_a_sweep_compiles_once_whatever_it_is_about():
     model = small_model()
     lab.patching_sweep(model, BATCH, SOURCE, first_value, rows_at_once=9)

@@ -56,7 +56,7 @@ def test_a_text_is_read_at_its_first_real_token(without_shape_checks: None):
     left["attention_mask"][7] = 0
     with pytest.raises(InputError, match="text 7 of the batch is padding only; leave it out"):
         lab.linear_probes(model, left, labels, batch, labels)
-    with pytest.raises(InputError, match="strength is 0; expected a number above 0"):
+    with pytest.raises(InputError, match="strength is 0; expected a finite number above 0"):
         lab.linear_probes(model, batch, labels, batch, labels, strength=0)
 
 
@@ -69,3 +69,13 @@ def test_labels_of_another_shape_and_of_one_class_are_refused():
         lab.linear_probes(small_model(), train, labels * 0, test, labels)
     with pytest.raises(InputError, match="evaluation_labels has no label that counts"):
         lab.linear_probes(small_model(), train, labels, test, labels * 0 - 100)
+    with pytest.raises(InputError, match=r"evaluation_labels has 5, which labels does not have; expected some of \[0, 1\]"):
+        lab.linear_probes(small_model(), train, labels, test, labels * 0 + 5)
+    with pytest.raises(InputError, match="labels and evaluation_labels are of texts and of tokens"):
+        lab.linear_probes(small_model(), train, labels[:, 0], test, labels)
+
+
+def test_of_labels_that_are_as_frequent_the_better_guess_counts():
+    batch = small_batch(texts=4)
+    for evaluation_labels in ([1, 1, 1, 0], [0, 0, 0, 1]):
+        assert lab.linear_probes(small_model(), batch, [0, 1, 1, 0], batch, evaluation_labels).most_frequent == 0.75

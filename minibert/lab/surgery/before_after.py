@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
-from minibert.lab.arguments import check_real, whole_number
+from minibert.lab.arguments import check_model, check_real, whole_number
 from minibert.lab.running import Model, Run, inputs_of, run, shapes_of
 from minibert.lab.surgery.sizes import number_of_parameters
 from minibert.model.inputs import ModelInputs
@@ -101,6 +101,8 @@ def before_after(
     tried = _checked_seeds(seeds)
     if score is not None and not callable(score):
         raise InputError(f"score is {shown(score)}; expected a function of a model and a seed")
+    for which, model in ("first", before), ("second", after):
+        check_model(model, what=f"the {which} model")
     inputs = [inputs_of(model, batch) for model in (before, after)]
     mask = np.asarray(inputs[0].attention_mask)
     texts = len(mask)

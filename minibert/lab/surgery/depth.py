@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 
 from minibert.errors import InputError, shown
-from minibert.lab.arguments import as_python
+from minibert.lab.arguments import as_python, true_or_false
 from minibert.lab.surgery.sizes import with_config
 from minibert.lab.surgery.swapping import AnyModel, encoder_of, put
 from minibert.model import Bert
@@ -64,7 +64,7 @@ def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False)
         raise InputError(f"layers is {shown(layers)}; expected some of the numbers from 0 to {depth - 1}")
     copy: AnyModel = with_config(model, num_hidden_layers=len(numbers))
     inner = encoder_of(copy)
-    own = list(dict.fromkeys(numbers)) if shared else numbers
+    own = list(dict.fromkeys(numbers)) if true_or_false("shared", shared) else numbers
     # A layer that stands twice is made twice: the tree of a model holds nothing in two places.
     inner.encoder.layers = nnx.List([jax.tree.map(lambda leaf: leaf, inner.encoder.layers[number]) for number in own])
     if shared and len(own) < len(numbers):

@@ -7,6 +7,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
+from minibert.lab.arguments import true_or_false
 from minibert.lab.surgery.swapping import take_over
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.activations import ACTIVATION_FUNCTIONS
@@ -45,7 +46,7 @@ class GatedFeedForward(FeedForward):
         config = self.config
         self.gate = Dense(config.hidden_size, config.intermediate_size, config, rngs=rngs)
         self.gate.bias[...] = jnp.ones_like(self.gate.bias[...])
-        if not from_scratch:
+        if not true_or_false("from_scratch", from_scratch):
             self.gate.kernel[...] = jnp.zeros_like(self.gate.kernel[...])
 
     def _projection(self, hidden: Float[Array, "rows hidden"], batch: int, tap: Tap) -> Float[Array, "rows hidden"]:

@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Integer
 
 from minibert.errors import InputError, shown
+from minibert.lab.arguments import true_or_false
 from minibert.lab.surgery.swapping import take_over
 from minibert.lab.surgery.twins import NumpyPart
 from minibert.model.attention import Attention
@@ -45,9 +46,7 @@ class LocalAttention(Attention):
         take_over(self, old, Attention)
         if type(window) is not int or window < 0:
             raise InputError(f"window is {shown(window)}; expected a whole number from 0 up")
-        if not isinstance(first_is_global, bool):
-            raise InputError(f"first_is_global is {shown(first_is_global)}; expected True or False")
-        self.window, self.first_is_global = window, first_is_global
+        self.window, self.first_is_global = window, true_or_false("first_is_global", first_is_global)
 
     def context_of(
         self,

@@ -154,7 +154,7 @@ def _checked(heads: Any, layers: int, most: int) -> dict[int, list[int]]:
     found = {}
     for layer, numbers in heads.items():
         given = numbers.tolist() if isinstance(numbers, np.ndarray) else numbers
-        if isinstance(given, list | tuple):
+        if isinstance(given, list | tuple | range):
             given = [as_python(number) for number in given]
         _check_numbers(as_python(layer), given, layers, most)
         found[as_python(layer)] = given

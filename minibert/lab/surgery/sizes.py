@@ -45,7 +45,7 @@ def resized(
     wanted = {name: whole_number(name, size, 1) for name, size in sizes.items() if size is not None}
     if not wanted:
         raise InputError("no size was given; give vocab_size=, max_position_embeddings=, or both")
-    if positions not in POSITIONS:
+    if not isinstance(positions, str) or positions not in POSITIONS:
         raise InputError(f"positions is {shown(positions)}; expected one of {', '.join(POSITIONS)}")
     seed = whole_number("seed", seed, 0)
     copy: AnyModel = with_config(model, **wanted)

@@ -21,6 +21,7 @@ from minibert.checkpoints.formats.safetensors_file import SINGLE_FILE, open_safe
 from minibert.checkpoints.formats.safetensors_writer import write_safetensors
 from minibert.checkpoints.matching import FLOATING
 from minibert.checkpoints.new_folder import new_folder
+from minibert.checkpoints.writing import check_every_token_has_a_row
 from minibert.config import MODIFIED_MODEL_TYPE, BertConfig
 from minibert.errors import CheckpointError, ConfigError, InputError, named, shown
 from minibert.lab.low_rank import LowRankDense
@@ -66,9 +67,11 @@ def save(model: Bert | BertWithHeads, tokenizer: Tokenizer, folder: str | Path) 
     model type says so to those that ask.
 
     Returns the files. Raises InputError for a part that was put there by hand or made by a function, for one that holds arrays
-    which are no floating parameters, and for a head of the user's own; CheckpointError as `minibert.save` does.
+    which are no floating parameters, for a head of the user's own, and for a tokenizer with more tokens than the model has
+    rows; CheckpointError as `minibert.save` does.
     """
     _check_arguments(model, tokenizer, folder)
+    check_every_token_has_a_row(model.config, tokenizer)
     encoder = encoder_of(model)
     parts = {name: _described(part) for name, part in _swapped_parts(encoder).items()}
     _check_names_are_free(encoder)
@@ -103,7 +106,9 @@ def load(folder: str | Path, *, parts: Mapping[str, Part] | None = None, **overr
     """
     if not isinstance(folder, str | Path):
         raise InputError(f"folder is {shown(folder)}; expected the path of a folder that minibert.lab.save wrote")
-    if not isinstance(parts, Mapping | None) or not all(callable(part) for part in (parts or {}).values()):
+    if not isinstance(parts, Mapping | None) or not all(
+        isinstance(name, str) and callable(part) for name, part in (parts or {}).items()
+    ):
         raise InputError(f"parts is {shown(parts)}; expected a mapping from names to classes, {{'MyAttention': MyAttention}}")
     folder = Path(folder)
     file = folder / "config.json"

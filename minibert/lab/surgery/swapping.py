@@ -106,12 +106,12 @@ def put(parent: Any, attribute: str, part: Part, options: Mapping[str, Any], rng
         new = part(old, rngs=rngs, **json.loads(stored))
     except MinibertError:
         raise
-    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as problem:
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, AssertionError) as problem:
         raise InputError(
             f"{called} cannot be made of the {type(old).__name__} that is there and the options {shown(dict(options))}: {problem}"
         ) from problem
-    if not isinstance(new, nnx.Module):
-        raise InputError(f"{called} made {shown(new)}; expected an NNX module")
+    if not isinstance(new, nnx.Module) or not callable(new):
+        raise InputError(f"{called} made {shown(new)}; expected an NNX module that is called as {type(old).__name__} is")
     if type(new) is part:
         # What a function made of them, nobody but the function can make again.
         setattr(new, MADE_WITH, stored)

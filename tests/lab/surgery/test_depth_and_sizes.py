@@ -1,6 +1,7 @@
 """Layers left out, repeated and shared; more and fewer words and positions."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -71,11 +72,14 @@ def test_numbers_of_numpy_will_do(without_shape_checks: None):
         lab.with_layers(small_model(), 3)
 
 
+@pytest.mark.usefixtures("without_shape_checks")
 def test_layers_that_there_are_not_are_refused():
     model = small_model()
     for layers in ([], [3], [-1], [True]):
         with pytest.raises(InputError, match=r"expected some of the numbers from 0 to 2"):
             lab.with_layers(model, layers)
+    with pytest.raises(InputError, match="shared is 'False'; expected True or False"):
+        lab.with_layers(model, [0, 0], shared=cast(Any, "False"))
     with pytest.raises(InputError, match="the layers of this model are shared already"):
         lab.with_layers(lab.with_layers(model, [0, 0], shared=True), [0])
 

@@ -42,6 +42,14 @@ def test_a_bert_as_it_is_is_saved_and_loaded_too(tmp_path: Path):
     np.testing.assert_array_equal(lab.load(tmp_path / "saved")(**small_batch()).logits, model(**small_batch()).logits)
 
 
+def test_a_tokenizer_with_more_tokens_than_rows_is_refused(tmp_path: Path):
+    model = lab.resized(small_model(), vocab_size=7)
+    for save in (lab.save, minibert.save):
+        with pytest.raises(InputError, match="the tokenizer has 30 tokens and the model rows for 7"):
+            save(model, tokenizer_in(tmp_path), tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
 def test_overrides_are_the_configurations(tmp_path: Path):
     assert lab.load(saved(tmp_path), dtype="bfloat16").encoder.layers[0].attention.config.dtype == "bfloat16"
 

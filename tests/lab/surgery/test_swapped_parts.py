@@ -153,6 +153,8 @@ def test_what_cannot_be_swapped_is_refused(without_shape_checks: None):
         lab.swapped(lab.adapted(model), "layers.*.attention", lab.RotaryAttention)
     with pytest.raises(InputError, match=r"<lambda> made 3; expected an NNX module"):
         lab.swapped(model, "pooler", lambda old, rngs: 3)
+    with pytest.raises(InputError, match=r"<lambda> made Module\(\); expected an NNX module that is called as Pooler is"):
+        lab.swapped(model, "pooler", lambda old, rngs: nnx.Module())
     with pytest.raises(InputError, match="window is -1; expected a whole number from 0 up"):
         lab.swapped(model, "layers.*.attention", lab.LocalAttention, window=-1)
     with pytest.raises(InputError, match="base is 0.5; expected a number above 1"):
