@@ -100,8 +100,8 @@ def test_text_becomes_a_folder_with_all_that_belongs_to_it(text: Path, tmp_path:
         "`stories.txt`",
         "| held out | 3 |",
         # What was taken where nothing was given.
-        "| intermediate_size | 64 |",
-        "| max_predictions | 2 |",
+        "| `intermediate_size` | `64` |",
+        "| `max_predictions` | `2` |",
     ):
         assert words in card
     # The folder is a checkpoint with both heads, of which none is new.
