@@ -68,7 +68,7 @@ def options_by_their_names(others: Mapping[str, str] = OF_FINE_TUNING) -> Iterat
             message = message.replace(ours, option)
         # A word alone may be any; an argument is told by what is said of it, or by the bar in its name.
         for name in SAME_NAMES:
-            where = rf"(?<![\w-]){name}(?= is )|(?<![\w-]){name}(?= was )" if "_" not in name else rf"(?<![\w-]){name}\b"
+            where = rf"(?<![\w-]){name}(?= (?:is|was) )" if "_" not in name else rf"(?<![\w-]){name}\b"
             message = re.sub(where, f"--{name.replace('_', '-')}", message)
         if message == str(problem) or type(problem) not in TRANSLATED:
             raise

@@ -26,6 +26,12 @@ def as_python(number: Any) -> Any:
     return number.item() if isinstance(number, np.integer) else number
 
 
+def listed_numbers(given: Any) -> list[Any] | None:
+    """What a list, a tuple, a range or an array of NumPy holds, whole numbers as Python's; None for anything else."""
+    values = given.tolist() if isinstance(given, np.ndarray) else given
+    return [as_python(value) for value in values] if isinstance(values, list | tuple | range) else None
+
+
 def whole_number(name: str, value: Any, least: int, most: int = MOST) -> int:
     """The value of an argument as Python's number, be it NumPy's or Python's own; InputError unless it is within the range."""
     found = as_python(value)

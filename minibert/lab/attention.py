@@ -60,8 +60,8 @@ def attention_rollout(model: Model, batch: Mapping[str, Any]) -> NamedArray:
     """How much of each token at the input each token of the last layer may have seen (Abnar & Zuidema 2020, section 3).
 
     The product over the layers of half the heads' mean and half the identity, which stands for the residual connection.
-    [batch, tokens, attended]; rows add up to one. Raises InputError as the model does,
-    and for texts of padding only.
+    [batch, tokens, attended]; rows add up to one. Raises InputError as the model does, and for
+    texts of padding only.
     """
     inputs = inputs_of(model, batch)
     check_real(np.asarray(inputs.attention_mask))

@@ -8,7 +8,7 @@ import numpy as np
 
 from minibert.config import BertConfig
 from minibert.errors import InputError, shown
-from minibert.lab.arguments import as_python
+from minibert.lab.arguments import as_python, listed_numbers
 
 HEADS = ("batch", "heads", "tokens", "head_dim")
 PAIRS = ("batch", "heads", "tokens", "attended")
@@ -78,7 +78,8 @@ class NamedArray:
             if axis not in axes:
                 raise InputError(f"there is no axis {shown(axis)}; expected one of {', '.join(axes)}")
             dimension = axes.index(axis)
-            place, where = as_python(place), _where(axis, place)
+            place = as_python(place)
+            where = _where(axis, place)
             try:
                 values = values[(slice(None),) * dimension + (where,)]
             except (IndexError, ValueError):
@@ -109,12 +110,9 @@ class NamedArray:
 
 def _where(axis: str, place: Any) -> int | slice | list[int]:
     """Places of an axis in Python's terms; InputError for what are none."""
-    given = as_python(place)
-    if isinstance(given, slice) or type(given) is int:
-        return given
-    numbers = given.tolist() if isinstance(given, np.ndarray) else given
-    is_a_list = isinstance(numbers, Sequence) and not isinstance(numbers, str)
-    found: list[Any] = [as_python(number) for number in numbers] if is_a_list else [None]
-    if not all(type(number) is int for number in found):
+    if isinstance(place, slice) or type(place) is int:
+        return place
+    numbers = listed_numbers(place)
+    if numbers is None or not all(type(number) is int for number in numbers):
         raise InputError(f"{axis} is {shown(place)}; expected a number, a list of them, or a slice")
-    return found
+    return numbers

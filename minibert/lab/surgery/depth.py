@@ -4,11 +4,10 @@ import re
 from collections.abc import Sequence
 
 import jax
-import numpy as np
 from flax import nnx
 
 from minibert.errors import InputError, shown
-from minibert.lab.arguments import as_python, true_or_false
+from minibert.lab.arguments import listed_numbers, true_or_false
 from minibert.lab.surgery.sizes import with_config
 from minibert.lab.surgery.swapping import AnyModel, encoder_of, put
 from minibert.model import Bert
@@ -57,9 +56,7 @@ def with_layers(model: AnyModel, layers: Sequence[int], *, shared: bool = False)
     depth = len(encoder.layers)
     if isinstance(encoder, SharedEncoder):
         raise InputError("the layers of this model are shared already; begin with the model as it was loaded")
-    is_a_list = isinstance(layers, list | tuple | range) or (isinstance(layers, np.ndarray) and layers.ndim == 1)
-    given = list(layers) if is_a_list else []
-    numbers = [as_python(number) for number in given]
+    numbers = listed_numbers(layers)
     if not numbers or any(type(number) is not int or not 0 <= number < depth for number in numbers):
         raise InputError(f"layers is {shown(layers)}; expected some of the numbers from 0 to {depth - 1}")
     copy: AnyModel = with_config(model, num_hidden_layers=len(numbers))

@@ -11,7 +11,7 @@ from jax import Array
 from jaxtyping import Float
 
 from minibert.errors import InputError, shown
-from minibert.lab.arguments import as_python
+from minibert.lab.arguments import as_python, listed_numbers
 from minibert.lab.edits import zero
 from minibert.lab.running import run
 from minibert.lab.surgery.depth import steps_of
@@ -153,19 +153,18 @@ def _checked(heads: Any, layers: int, most: int) -> dict[int, list[int]]:
         raise InputError(f"heads is {shown(heads)}; expected a mapping from layers to lists of heads, {{0: [3, 7]}}")
     found = {}
     for layer, numbers in heads.items():
-        given = numbers.tolist() if isinstance(numbers, np.ndarray) else numbers
-        if isinstance(given, list | tuple | range):
-            given = [as_python(number) for number in given]
-        _check_numbers(as_python(layer), given, layers, most)
-        found[as_python(layer)] = given
+        found[as_python(layer)] = _checked_numbers(as_python(layer), numbers, layers, most)
     return found
 
 
-def _check_numbers(layer: Any, numbers: Any, layers: int, heads: int) -> None:
+def _checked_numbers(layer: Any, numbers: Any, layers: int, heads: int) -> list[int]:
     if type(layer) is not int or not 0 <= layer < layers:
         raise InputError(f"heads names the layer {shown(layer)}; expected numbers from 0 to {layers - 1}")
-    if not isinstance(numbers, list) or not numbers or any(type(n) is not int or not 0 <= n < heads for n in numbers):
-        raise InputError(f"heads[{layer}] is {shown(numbers)}; expected a list of numbers from 0 to {heads - 1}")
+    given = listed_numbers(numbers)
+    if not given or any(type(n) is not int or not 0 <= n < heads for n in given):
+        found = numbers if given is None else given
+        raise InputError(f"heads[{layer}] is {shown(found)}; expected a list of numbers from 0 to {heads - 1}")
+    return given
 
 
 def _with(dense: Dense, kernel: Array, bias: Array) -> Dense:

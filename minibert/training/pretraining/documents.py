@@ -48,7 +48,7 @@ def sentences(paths: Sequence[Path]) -> Iterator[Sentence]:
 
 def checked_paths(files: Sequence[str | Path]) -> list[Path]:
     """The files as paths; InputError for none, for one that is there twice, and for what is no regular file."""
-    if isinstance(files, str | Path) or not isinstance(files, Sequence):
+    if isinstance(files, str) or not isinstance(files, Sequence):
         raise InputError(f"files is {shown(files)}; expected a list of files")
     for file in files:
         if not isinstance(file, str | Path):

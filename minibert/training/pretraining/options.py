@@ -8,6 +8,7 @@ from minibert.errors import InputError, shown
 from minibert.training.optimiser import OptimiserOptions
 from minibert.training.options import TrainingOptions
 from minibert.training.pretraining.vocabulary import LEAST, MOST
+from minibert.training.tasks.arguments import check_switch, check_whole_number
 
 SIZES = ("hidden_size", "layers", "heads", "intermediate_size", "positions")
 """Options of a new model."""
@@ -78,8 +79,7 @@ class PretrainOptions:
             # As text, which is what a card tells and a plan keeps.
             object.__setattr__(self, name, None if value is None else str(value))
         for name in ("cased", "whole_word", "next_sentence"):
-            if type(getattr(self, name)) is not bool:
-                raise InputError(f"{name} is {shown(getattr(self, name))}; expected True or False")
+            check_switch(name, getattr(self, name))
         if not isinstance(self.training, TrainingOptions):
             raise InputError(f"training is {shown(self.training)}; expected TrainingOptions(…)")
         for name, least, most in (
@@ -95,10 +95,8 @@ class PretrainOptions:
             ("steps", 1, 1 << 31),
         ):
             value = getattr(self, name)
-            if value is None and name not in ("max_length", "passes"):
-                continue
-            if type(value) is not int or not least <= value <= most:
-                raise InputError(f"{name} is {shown(value)}; expected a whole number from {least:,} to {most:,}")
+            if value is not None or name in ("max_length", "passes"):
+                check_whole_number(name, value, least, most)
         for name, below in (("masked_share", 1.0), ("short_share", None), ("held_out", 1.0), ("dropout", 1.0)):
             value = getattr(self, name)
             if value is None and name == "dropout":
