@@ -15,7 +15,7 @@ from minibert.errors import InputError
 from minibert.printable import counted, listed, printable
 from minibert.training.finetuning import Finetuned, FinetuneOptions, finetune
 from minibert.training.finetuning.results import Plan
-from minibert.training.memory import keep_freed_memory
+from minibert.process_memory import keep_freed_memory
 
 LARGEST_MATRIX = 12
 

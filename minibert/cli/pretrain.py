@@ -13,7 +13,7 @@ from minibert.cli.processes import joined_processes
 from minibert.cli.progress_of_training import LiveTraining, show_metrics, what_was_written
 from minibert.errors import InputError
 from minibert.printable import counted, listed, printable
-from minibert.training.memory import keep_freed_memory
+from minibert.process_memory import keep_freed_memory
 from minibert.training.pretraining import PretrainOptions, pretrain
 from minibert.training.pretraining.options import RATE_OF_NEW_MODEL, VOCABULARY_SIZE
 from minibert.training.pretraining.results import Plan

@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import resource, sys
-from minibert.training.memory import keep_freed_memory
+from minibert.process_memory import keep_freed_memory
 
 kept = sys.argv[1] == "keep" and keep_freed_memory()
 import numpy as np
