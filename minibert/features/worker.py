@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from minibert.features.programs import Programs
+from minibert.process_memory import keep_freed_memory
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
     jobs, results = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Whatever a library prints goes to the terminal, not among the results.
     os.dup2(2, 1)
+    keep_freed_memory()
     with contextlib.suppress(EOFError, BrokenPipeError):
         settings, model = pickle.load(jobs)
         for name, value in settings.items():

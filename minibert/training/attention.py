@@ -22,7 +22,7 @@ from minibert.model.dropout import kept
 from minibert.model.numerics import hidden_dtype, product
 from minibert.model.tap import Tap, wants
 
-SCORES_AT_A_TIME = 3 << 20
+SCORES_AT_A_TIME = 3 << 19
 """Bytes of scores that are worked on together; the backward pass has four arrays of that size."""
 
 
@@ -98,7 +98,9 @@ class _Part(NamedTuple):
         self, rows: Float[Array, "batch tokens kinds heads head_dim"], kind: int
     ) -> Float[Array, "texts some_heads tokens head_dim"]:
         size = (self.division.texts, rows.shape[1], 1, self.division.heads, rows.shape[-1])
-        return jax.lax.dynamic_slice(rows, (self.text, 0, kind, self.head, 0), size)[:, :, 0].swapaxes(1, 2)
+        part = jax.lax.dynamic_slice(rows, (self.text, 0, kind, self.head, 0), size)[:, :, 0].swapaxes(1, 2)
+        # Or the compiler copies the part once for every layout in which a product could read it.
+        return jax.lax.optimization_barrier(part)
 
     def put_rows(
         self,
