@@ -1,7 +1,9 @@
-"""Memory that a step frees stays with a process that asks for it."""
+"""Memory that a process frees stays with it, in huge pages, if it asks for that."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,21 +16,35 @@ import numpy as np
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    np.ones(100 << 17)  # 100 MB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    array = np.ones(100 << 17)  # 100 MB
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    huge = sum(int(line.split()[1]) for line in open("/proc/self/smaps") if line.startswith("AnonHugePages"))
+    return taken, huge
 
-faults()
-print(kept, faults())
+_, huge = faults()
+print(kept, faults()[0], huge)
 """
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="page faults are counted as Linux does"),
+    pytest.mark.long,
+]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="page faults are counted as Linux does")
-@pytest.mark.long
-def test_memory_is_asked_for_once():
-    kept, asked_again = [
-        subprocess.run([sys.executable, "-c", PROGRAM, word], capture_output=True, text=True, check=True).stdout.split()
-        for word in ("keep", "leave")
-    ]
-    if kept[0] == "False":
+def run(word: str) -> list[str]:
+    found = subprocess.run([sys.executable, "-c", PROGRAM, word], capture_output=True, text=True, check=True).stdout.split()
+    if word == "keep" and found[0] == "False":
         pytest.skip("the C library is not GNU's")
-    assert int(kept[1]) < 100 < int(asked_again[1])
+    return found
+
+
+def test_memory_is_asked_for_once():
+    assert int(run("keep")[1]) < 100 < int(run("leave")[1])
+
+
+def test_memory_comes_in_huge_pages():
+    if not HUGE_PAGES.exists() or not re.search(r"\[(always|madvise)\]", HUGE_PAGES.read_text()):
+        pytest.skip("this system has no huge pages to give")
+    kilobytes = int(run("keep")[2])
+    assert kilobytes > 90_000, kilobytes
