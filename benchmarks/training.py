@@ -28,9 +28,9 @@ from paired import in_turn, paired_ratio, processor
 
 import minibert
 from minibert.checkpoints.registry import resolve
+from minibert.process_memory import keep_freed_memory
 from minibert.training import LOSSES, OptimiserOptions
 from minibert.training.layout import compiler_options, for_training
-from minibert.process_memory import keep_freed_memory
 from minibert.training.parallel import Placement, bytes_per_device
 from minibert.training.step import Objective, first_state, training_step
 

@@ -13,9 +13,9 @@ from minibert.cli.progress_of_training import LiveTraining, show_metrics, what_w
 from minibert.cli.training_options import add_training_options, options_given
 from minibert.errors import InputError
 from minibert.printable import counted, listed, printable
+from minibert.process_memory import keep_freed_memory
 from minibert.training.finetuning import Finetuned, FinetuneOptions, finetune
 from minibert.training.finetuning.results import Plan
-from minibert.process_memory import keep_freed_memory
 
 LARGEST_MATRIX = 12
 
