@@ -3,11 +3,18 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 from minibert.errors import InputError, MinibertError
+
+
+def check_not_read(output: Path, sources: Iterable[str | Path]) -> None:
+    """InputError where a result would take the place of a file that it is made from."""
+    for source in sources:
+        if output.exists() and os.path.exists(source) and os.path.samefile(source, output):
+            raise InputError(f"{output} is the file that is read; give another name to write to")
 
 
 @contextlib.contextmanager

@@ -97,7 +97,10 @@ def save(
         variables = {path.removeprefix("bert."): variable for path, variable in variables.items()}
     for head in heads:
         if head not in HEAD_PARAMETERS:
-            raise InputError(f"the head {head!r} has no place in a checkpoint; expected {', '.join(HEAD_PARAMETERS)}")
+            raise InputError(
+                f"the head {head!r} has no place in a checkpoint; expected {', '.join(HEAD_PARAMETERS)}: "
+                "save the encoder alone, model.bert, and keep the head's parameters yourself"
+            )
         rows += HEAD_PARAMETERS[head]
     sources = {row.hf: _Stored(_Parameter(variables[row.ours]), is_transposed=False) for row in rows}
     known = _label_names(labels, sources) | ({} if problem_type is None else {"problem_type": problem_type})

@@ -18,6 +18,7 @@ OF_FINE_TUNING = {
     **OF_EVERY_TRAINING,
     "replace_head=True": "--new-head",
     "num_labels": "the number of labels",
+    "say that the file has one (has_header=True)": "leave out --no-header",
     "baseline='lstm'": "--baseline lstm",
     "trains_vectors": "--train-vectors",
     "or None to find it": "or leave it out to have it found",
@@ -29,6 +30,7 @@ SAME_NAMES = (
     "checkpoint_every",
     "devices",
     "dropout",
+    "dtype",
     "epochs",
     "evaluate_every",
     "freeze_encoder",
@@ -66,6 +68,7 @@ def options_by_their_names(others: Mapping[str, str] = OF_FINE_TUNING) -> Iterat
             raise
         for ours, option in others.items():
             message = message.replace(ours, option)
+        message = _columns_from_one(message)
         # A word alone may be any; an argument is told by what is said of it, or by the bar in its name.
         for name in SAME_NAMES:
             where = rf"(?<![\w-]){name}(?= (?:is|was) )" if "_" not in name else rf"(?<![\w-]){name}\b"
@@ -73,3 +76,22 @@ def options_by_their_names(others: Mapping[str, str] = OF_FINE_TUNING) -> Iterat
         if message == str(problem) or type(problem) not in TRANSLATED:
             raise
         raise type(problem)(message) from None
+
+
+def _columns_from_one(message: str) -> str:
+    """Columns of words and tags as the options count them, where Python counts from 0."""
+
+    def next_one(number: str) -> str:
+        return number if number.startswith("-") else str(int(number.replace(",", "")) + 1)
+
+    message = re.sub(
+        r"(token|tag)_column is (-?[\d,]+); expected one of 0 to (\d+)",
+        lambda found: f"--{found[1]}-column is {next_one(found[2])}; expected one of 1 to {next_one(found[3])}",
+        message,
+    )
+    message = re.sub(
+        r"token_column and tag_column are both column (\d+)",
+        lambda found: f"--token-column and --tag-column are both column {next_one(found[1])}",
+        message,
+    )
+    return re.sub(r"\b(token|tag)_column (?=is|was)", r"--\1-column ", message)

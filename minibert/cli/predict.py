@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from minibert.atomic_write import write_atomically
+from minibert.atomic_write import check_not_read, write_atomically
 from minibert.cli.console import console, warnings_as_lines
+from minibert.cli.option_names import options_by_their_names
 from minibert.cli.texts import check_given, texts_given
 from minibert.cli.training_options import add_columns_of_tables, columns_given, word_columns_given
 from minibert.errors import InputError
@@ -59,7 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output) if arguments.output is not None else None
     if output is not None and output.suffix not in (".jsonl", ".json"):
         raise InputError(f"--output is {arguments.output}; expected a file that ends in .jsonl, or .json for answers")
-    with warnings_as_lines():
+    if output is not None and arguments.file:
+        check_not_read(output, [arguments.file])
+    with warnings_as_lines(), options_by_their_names():
         predictor = Predictor(arguments.model, dtype=arguments.dtype)
         task = predictor.task.name
         if output is not None and output.suffix == ".json" and task != "qa":

@@ -10,6 +10,7 @@ import optax
 from jax import Array
 
 from minibert.model.paths import path_of
+from minibert.training.losses import IGNORED, cross_entropy
 from minibert.training.step import Batch, Objective, divided, key_of
 
 _FORWARD = (
@@ -53,7 +54,7 @@ def first_bad_tensor(model: Any, objective: Objective, batch: Batch, *, seed: in
             return f"the intermediate {intermediate}"
         loss, gradients = jax.value_and_grad(objective.loss)(model, rows, weights, part_key)
         if not np.isfinite(loss):
-            return "the loss itself"
+            return f"the loss itself{_foreign_label(model, objective, rows)}"
         gradient = _first_bad_gradient(gradients)
         if gradient is not None:
             return f"the gradient of {gradient}"
@@ -82,6 +83,17 @@ def _first_bad_intermediate(model: Any, rows: Batch, key: Array) -> str | None:
     names = ("input_ids", "attention_mask", "token_type_ids")
     model(*(rows[name] for name in names), dropout_key=key, tap=look)
     return seen[0] if seen else None
+
+
+def _foreign_label(model: Any, objective: Objective, rows: Batch) -> str:
+    """What to say of a label that the head has no logit for."""
+    logits = model(*(rows[name] for name in ("input_ids", "attention_mask", "token_type_ids"))).logits_by_head
+    for name, labels in objective.labels(rows).items():
+        count = logits[name].shape[-1]
+        foreign = np.asarray(labels)[(labels != IGNORED) & ((labels < 0) | (labels >= count))]
+        if objective.losses[name] is cross_entropy and foreign.size:
+            return f" (the label {foreign[0]:,} is none of the {count:,} of the head {name!r}, which count from 0)"
+    return ""
 
 
 def _first_bad_gradient(gradients: Any) -> str | None:

@@ -86,12 +86,16 @@ def fit(
         pad_token_id: fills rows up.
 
     Raises:
-        InputError: no rows, more frozen layers than there are, a batch that the devices do not divide.
+        InputError: no rows, bad class weights, more frozen layers than there are, a batch that the devices do not divide.
         TrainingError: the loss, a gradient or a parameter is not finite: the message names the step and the tensor.
         CheckpointError: a checkpoint cannot be written, those that are there are all damaged, or the best one is.
     """
     if not len(rows):
         raise InputError("there is nothing to train on; expected a row at least")
+    for head, weights in objective.class_weights.items():
+        values = np.asarray(weights)
+        if not (np.isfinite(values).all() and (values >= 0.0).all() and values.any()):
+            raise InputError(f"the class weights of the head {head!r} are {values.tolist()}; expected numbers from 0, not all 0")
     return _Run(model, rows, objective, options, total_steps, evaluate, best_by, folder, report, pad_token_id).run()
 
 

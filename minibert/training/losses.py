@@ -16,6 +16,8 @@ import optax
 from jax import Array
 from jaxtyping import Float, Integer
 
+from minibert.errors import InputError
+
 IGNORED = -100
 """The label of what has none: tokens that were not masked, later parts of a word, [CLS], [SEP] and padding."""
 
@@ -25,7 +27,8 @@ Weights = Float[Array, " labels"] | None
 class Loss(NamedTuple):
     """`mean_i(sums_i / weights_i)` over one or more means i; `loss(logits, labels)` for the number.
 
-    A mean without any label is zero, where torch's is NaN.
+    A mean without any label is zero, where torch's is NaN. A label that is none of the logits' gives NaN, as values within a
+    compiled program cannot be refused; class weights of another number raise InputError.
     """
 
     sums: Callable[[Array, Array, Weights], Float[Array, " means"]]
@@ -48,7 +51,11 @@ def _cross_entropy_sums(
     logits: Float[Array, "*rows labels"], labels: Integer[Array, "*rows"], class_weights: Weights
 ) -> Float[Array, " means"]:
     logits = _wide(logits)
-    of_rows = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(labels != IGNORED, labels, 0))
+    _check_one_weight_a_label(class_weights, logits.shape[-1])
+    # What is no label of the model would be read as another one.
+    is_label = (labels >= 0) & (labels < logits.shape[-1])
+    of_rows = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(is_label, labels, 0))
+    of_rows = jnp.where(is_label | (labels == IGNORED), of_rows, jnp.nan)
     return (of_rows * _weights_of_rows(labels, class_weights, logits.dtype)).sum()[None]
 
 
@@ -63,10 +70,16 @@ def _weights_of_rows(labels: Integer[Array, "*rows"], class_weights: Weights, dt
     return counts * class_weights.astype(dtype)[jnp.where(counts, labels, 0)]
 
 
+def _check_one_weight_a_label(class_weights: Weights, labels: int) -> None:
+    if class_weights is not None and class_weights.shape != (labels,):
+        raise InputError(f"class_weights have the shape {class_weights.shape}; expected ({labels},), one for each label")
+
+
 def _binary_sums(
     logits: Float[Array, "texts labels"], labels: Float[Array, "texts labels"], class_weights: Weights
 ) -> Float[Array, " means"]:
     known = ~jnp.isnan(labels)
+    _check_one_weight_a_label(class_weights, logits.shape[-1])
     of_labels = optax.sigmoid_binary_cross_entropy(_wide(logits), jnp.where(known, labels, 0.0)) * known
     return (of_labels if class_weights is None else of_labels * class_weights).sum()[None]
 

@@ -102,6 +102,21 @@ def test_a_model_is_trained_and_asked(
             "--frozen-layers was given with a baseline, which has no encoder's layers",
         ),
         (
+            ["--train", "{words}", "--task", "tag", "--tag-column", "9"],
+            "it has 2 columns and --tag-column is 9; expected one of 1 to 2, or of -2 to -1",
+        ),
+        (
+            ["--train", "{words}", "--task", "tag", "--tag-column", "1"],
+            "--token-column and --tag-column are both column 1 of 2",
+        ),
+        (["--train", "{words}", "--task", "tag", "--token-column", "-5"], "--token-column is -5; expected one of 1 to 2"),
+        (["--train", "{data}", "--task", "classify", "--tag-column", "2"], "--tag-column was given for the task classify"),
+        (["--train", "{data}", "--task", "classify", "--evaluate-every", "3"], "--evaluate-every was given without a file"),
+        (
+            ["--train", "{data}", "--task", "classify", "--text", "1", "--label", "2", "--no-header"],
+            "expected none: leave out --no-header",
+        ),
+        (
             ["--train", "{data}", "--task", "classify", "--freeze-encoder", "--layer-decay", "0.9"],
             "--layer-decay was given with --freeze-encoder, where no layer learns",
         ),
@@ -110,7 +125,9 @@ def test_a_model_is_trained_and_asked(
 def test_bad_input_is_one_sentence_and_nothing_is_written(
     arguments: list[str], words: str, finetune: Run, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert finetune(*(argument.format(data=data) for argument in arguments)) == 2
+    words_and_tags = tmp_path / "words.conll"
+    words_and_tags.write_text("the O\nbank B-PLACE\n")
+    assert finetune(*(argument.format(data=data, words=words_and_tags) for argument in arguments)) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and said[0].startswith("minibert: ") and words in said[0]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("out")] == []
@@ -123,12 +140,15 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
         ([], "there is no text to predict"),
         (["a river", "--output", "said.txt"], "expected a file that ends in .jsonl"),
         (["a river", "--batch-size", "0"], "--batch-size is 0"),
+        (["--file", "{file}", "--output", "{file}"], "own.jsonl is the file that is read; give another name to write to"),
     ],
 )
 def test_what_predict_cannot_do_is_said(arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    model = tiny_checkpoint(tmp_path / "model", VOCABULARY)
-    assert main(["predict", "--model", str(model), *arguments]) == 2
+    model, file = tiny_checkpoint(tmp_path / "model", VOCABULARY), tmp_path / "own.jsonl"
+    file.write_text('{"text": "a river", "note": "mine"}\n')
+    assert main(["predict", "--model", str(model), *(argument.format(file=file) for argument in arguments)]) == 2
     assert words in capsys.readouterr().err
+    assert "mine" in file.read_text()
 
 
 def test_a_second_text_that_is_left_aside_is_told(finetune: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from minibert.errors import InputError
 from minibert.training.losses import IGNORED, LOSSES, answer_loss, binary_cross_entropy, cross_entropy, mean_of, squared_error
 
 RANDOM = np.random.default_rng(0)
@@ -90,3 +91,18 @@ def test_sums_of_parts_give_the_loss_of_the_whole(name: str):
     sums = sum(loss.sums(*part, weights) for part in parts)
     total = sum(loss.weights(part, logits.shape[1], weights) for _, part in parts)
     np.testing.assert_allclose(mean_of(sums, total), loss(logits, jnp.asarray(labels), weights), rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [-1, 4, 7])
+def test_a_label_that_the_logits_do_not_have_is_no_other_one(label: int):
+    logits = jnp.zeros((2, 4))
+    assert np.isnan(cross_entropy(logits, jnp.array([label, 0])))
+    assert np.isfinite(cross_entropy(logits, jnp.array([IGNORED, 3])))
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+@pytest.mark.parametrize("name", ["sequence_classification", "multi_label"])
+def test_class_weights_of_another_number_are_refused(name: str):
+    labels = jnp.array([3, 0]) if name == "sequence_classification" else jnp.zeros((2, 4))
+    with pytest.raises(InputError, match=r"class_weights have the shape \(3,\); expected \(4,\), one for each label"):
+        LOSSES[name](jnp.zeros((2, 4)), labels, jnp.ones(3))

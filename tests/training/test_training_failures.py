@@ -1,5 +1,6 @@
 """Numbers that are not finite: nothing is learned from them, and the step and the first tensor that has one are named."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from flax import nnx
 from small_training import OBJECTIVE, BagOfWords, accuracy_on, differing, small_model, small_options, small_rows
 
-from minibert.errors import TrainingError
+from minibert.errors import InputError, TrainingError
 from minibert.training.checkpoints import TrainingCheckpoints
 from minibert.training.failure import first_bad_tensor
 from minibert.training.loop import fit
@@ -83,6 +84,22 @@ def test_a_loss_of_too_large_a_scale_is_told_by_what_overflows(factor: float, wh
         factor = norm_overflows_at()
     with pytest.raises(TrainingError, match=f"step 1 failed: {what} is the first tensor.*; there is no checkpoint yet$"):
         fit(BagOfWords(), small_rows(16), times(factor), small_options())
+
+
+@pytest.mark.parametrize("weights", [(1.0, float("nan")), (float("inf"), 1.0), (1.0, -1.0), (0.0, 0.0)])
+def test_class_weights_that_are_none_are_refused_before_anything_is_trained(weights: tuple[float, float]):
+    objective = Objective(OBJECTIVE.losses, {"sequence_classification": jnp.array(weights)})
+    with pytest.raises(InputError, match="the class weights of the head 'sequence_classification' are .*; expected numbers"):
+        fit(BagOfWords(), small_rows(16), objective, small_options())
+
+
+def test_a_label_that_the_head_does_not_have_is_named():
+    rows = small_rows(16)
+    foreign = replace(rows, labels=[np.array(-1, np.int32)] * 16)
+    with pytest.raises(
+        TrainingError, match=r"the loss itself \(the label -1 is none of the 2 of the head 'sequence_classification'"
+    ):
+        fit(BagOfWords(), foreign, OBJECTIVE, small_options())
 
 
 def norm_overflows_at() -> float:

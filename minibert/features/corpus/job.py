@@ -3,12 +3,12 @@
 import contextlib
 import datetime
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from minibert.atomic_write import check_not_read
 from minibert.errors import InputError
 from minibert.features.corpus.engine import EmbeddedChunk, embed_chunk
 from minibert.features.corpus.options import CHUNK_SIZES, ChunkSize, CorpusOptions
@@ -74,7 +74,7 @@ def embed_corpus(
     output = Path(output).resolve()  # what a link points to is replaced, not the link
     kind = output_of(output, options)
     check_target(output)
-    _check_not_input(output, source)
+    check_not_read(output, getattr(source, "paths", ()))
     made_of = getattr(features, "name_or_path", name_or_path)
     if str(made_of) != str(name_or_path):
         raise InputError(f"the features are of {made_of}, and the receipt would name {name_or_path}; give the same for both")
@@ -119,12 +119,6 @@ def check_target(output: Path) -> None:
         raise InputError(f"{output} is no regular file; give the name of a file to write")
     if not output.parent.is_dir():
         raise InputError(f"{output} cannot be written: No such file or directory; make its folder first")
-
-
-def _check_not_input(output: Path, source: Source) -> None:
-    for path in getattr(source, "paths", ()):
-        if output.exists() and os.path.samefile(path, output):
-            raise InputError(f"{output} is the file that is read; give another name to write to")
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ def _table(rows: Rows, name: str, columns: Columns, wants_label: bool, reason: s
     chosen = choose(columns, names, len(fields), wants_label, where)
     if names is None and wants_label and looks_like_header(chosen, fields):
         there = listed([shown(each) for each in fields])
-        raise InputError(f"{where}: it seems to be a header, {there}; expected none: say that the file has one (has_header)")
+        raise InputError(f"{where}: it seems to be a header, {there}; expected none: say that the file has one (has_header=True)")
     checked = _checked(first, rows, name, columns.has_header, reason)
     records = (Record(line, *(None if place is None else row[place] for place in chosen)) for line, row in checked)
     return Table(None if names is None or chosen.label is None else names[chosen.label], records)

@@ -71,6 +71,8 @@ def _places(first: _Line, name: str, token_column: int, tag_column: int, has_tag
             )
         places.append(column % len(fields))
     if len(set(places)) < len(places):
+        if len(fields) == 1:
+            raise InputError(f"{place_of(name, line)}: it has 1 column; expected a word and its tag, parted by space or tab")
         raise InputError(
             f"{place_of(name, line)}: token_column and tag_column are both column {places[0]} of {len(fields)}; expected a word "
             "and its tag a line, parted by a space or a tab"

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from minibert.checkpoints.new_folder import check_new
 from minibert.checkpoints.registry import resolve
 from minibert.errors import CheckpointError, InputError
 from minibert.features.corpus.receipt import tokenizer_digest, versions, weights_digest
+from minibert.training.data.data_warning import DataWarning
 from minibert.training.finetuning.files import facts_of, read_for_training, texts_of
 from minibert.training.finetuning.models import (
     Words,
@@ -99,8 +101,9 @@ class _Job:
         reports: Sequence[Callable[[Record], None]],
     ) -> None:
         self.options, self.work, self.reports = options, work, reports
-        if evaluation is None and options.training.patience is not None:
-            raise InputError("patience was given without a file to evaluate with; give one, or leave patience out")
+        for name in ("patience", "evaluate_every"):
+            if evaluation is None and getattr(options.training, name) is not None:
+                raise InputError(f"{name} was given without a file to evaluate with; give one, or leave {name} out")
         if evaluation is not None:
             # An evaluation after hours of training is no time to learn that a library is missing.
             imported("sklearn.metrics")
@@ -117,6 +120,12 @@ class _Job:
         self.other_rows = self.task.rows(self.others) if self.others else None
         self.train_facts = facts_of(train, self.examples)
         self.other_facts = None if evaluation is None else facts_of(evaluation, self.others)
+        if self.other_facts is not None and self.other_facts["sha256"] == self.train_facts["sha256"]:
+            warnings.warn(
+                f"{evaluation} is what is trained on: its metrics say how well it was remembered, and nothing of others",
+                DataWarning,
+                stacklevel=2,
+            )
 
     def run(self, resume: bool, restart: bool, planned: Callable[[Plan], None] | None) -> Finetuned:
         options = self.options.training

@@ -11,6 +11,7 @@ from minibert.training.options import TrainingOptions
 from minibert.training.tasks import TASKS
 
 BASELINES = ("lstm",)
+LSTM_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class FinetuneOptions:
     baseline: str | None = None
     vectors: str | None = None
     trains_vectors: bool = False
-    lstm_size: int = 256
+    lstm_size: int = LSTM_SIZE
     training: TrainingOptions = field(default_factory=TrainingOptions)
 
     def __post_init__(self) -> None:
@@ -57,7 +58,11 @@ class FinetuneOptions:
             raise InputError(f"task is {shown(self.task)}; expected one of {', '.join(TASKS)}")
         if self.baseline not in (None, *BASELINES):
             raise InputError(f"baseline is {shown(self.baseline)}; expected {', '.join(BASELINES)}, or None for BERT")
-        for name, given in (("vectors", self.vectors is not None), ("trains_vectors", self.trains_vectors)):
+        for name, given in (
+            ("vectors", self.vectors is not None),
+            ("trains_vectors", self.trains_vectors),
+            ("lstm_size", self.lstm_size != LSTM_SIZE),
+        ):
             if given and self.baseline is None:
                 raise InputError(f"{name} was given without a baseline; give baseline='lstm' besides, or leave it out")
         if self.baseline is not None:
@@ -75,6 +80,9 @@ class FinetuneOptions:
             type(self.dropout) in (int, float) and math.isfinite(self.dropout) and 0.0 <= self.dropout < 1.0
         ):
             raise InputError(f"dropout is {shown(self.dropout)}; expected a number from 0 to below 1")
+        for name, given in (("token_column", self.token_column != 0), ("tag_column", self.tag_column != -1)):
+            if given and self.task != "tag":
+                raise InputError(f"{name} was given for the task {self.task}, whose rows have no words and tags; leave it out")
         if self.balanced and self.task not in ("classify", "pair", "tag"):
             raise InputError(f"balanced was given for the task {self.task}, which has no classes; leave it out")
         if self.dtype not in ("float32", "bfloat16"):

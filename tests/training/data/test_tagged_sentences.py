@@ -196,7 +196,7 @@ def test_any_tags_come_out_as_iob2_or_are_refused(tags):
         ("a O\n\tO\n", ", line 2: it has 1 column, line 1 has 2"),
         (
             "-DOCSTART- O\n\na\nb\n",
-            ", line 3: token_column and tag_column are both column 0 of 1; expected a word and its tag a line",
+            ", line 3: it has 1 column; expected a word and its tag",
         ),
         ("a B-X\nb I-Y\n", ", line 2: the tag is 'I-Y' after 'B-X'"),
         ("a O\rb O\n", ", line 1: it holds a carriage return"),

@@ -341,10 +341,23 @@ def test_what_there_is_to_evaluate_with_is_told_before_training(tmp_path: Path, 
         read_for_training(numbers, constant, small_options("regress", tiny_model_folder))
 
 
-def test_patience_wants_a_file_to_evaluate_with(tmp_path: Path, tiny_model_folder: Path):
-    with pytest.raises(InputError, match="patience was given without a file to evaluate with"):
-        options = small_options("classify", tiny_model_folder, training={"patience": 1})
+@pytest.mark.parametrize("option", ["patience", "evaluate_every"])
+def test_what_is_evaluated_wants_a_file_to_evaluate_with(option: str, tmp_path: Path, tiny_model_folder: Path):
+    with pytest.raises(InputError, match=f"{option} was given without a file to evaluate with"):
+        options = small_options("classify", tiny_model_folder, training={option: 1})
         finetune(write_file(tmp_path, "classify"), None, tmp_path / "out", options)
+
+
+@pytest.mark.parametrize("option", [{"lstm_size": 4}, {"tag_column": 2}, {"token_column": 1}])
+def test_options_that_would_do_nothing_are_refused(option: dict[str, int]):
+    with pytest.raises(InputError, match=f"{next(iter(option))} was given"):
+        FinetuneOptions(task="classify", **option)
+
+
+def test_evaluating_with_what_is_trained_on_is_told(tmp_path: Path, tiny_model_folder: Path):
+    data = write_file(tmp_path, "classify")
+    with pytest.warns(DataWarning, match="is what is trained on: its metrics say how well it was remembered"):
+        finetune(data, data, tmp_path / "out", small_options("classify", tiny_model_folder))
 
 
 @pytest.mark.parametrize(("task", "lengths"), [("tag", [8, 16, 200]), ("qa", [16, 64, 128, 384])])
