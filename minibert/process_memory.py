@@ -24,23 +24,29 @@ def keep_freed_memory() -> bool:
         return False
     try:
         library = ctypes.CDLL(None)
-        mallopt, malloc, free, madvise = library.mallopt, library.malloc, library.free, library.madvise
+        mallopt = library.mallopt
     except AttributeError:
         return False
     # Only the first of several arenas can grow by so much.
     kept = all([mallopt(M_ARENA_MAX, 1), mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, NEVER)])
+    if kept:
+        _grow_in_huge_pages(library)
+    return kept
+
+
+def _grow_in_huge_pages(library: ctypes.CDLL) -> None:
+    """Let the arena grow by half the machine's memory at once: addresses only, whose memory comes where something is written."""
+    malloc, free, madvise = library.malloc, library.free, library.madvise
     malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     free.restype, free.argtypes = None, [ctypes.c_void_p]
     madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     page = os.sysconf("SC_PAGE_SIZE")
-    # Addresses only, of which a process has plenty: memory comes with the first value that is written there.
     size = page * os.sysconf("SC_PHYS_PAGES") // 2
-    while kept and size > page:
-        if start := malloc(size):
-            first = start + page - start % page
-            madvise(first, start + size - first, MADV_HUGEPAGE)
-            free(start)
-            break
+    while not (start := malloc(size)):
         # A process may be allowed less than its machine has.
         size //= 2
-    return kept
+        if size <= page:
+            return
+    first = start + page - start % page
+    madvise(first, start + size - first, MADV_HUGEPAGE)
+    free(start)

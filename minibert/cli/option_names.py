@@ -49,6 +49,8 @@ SAME_NAMES = (
     "seed",
     "separator",
     "steps",
+    "tag_column",
+    "token_column",
     "vectors",
     "warm_up",
     "weight_decay",
@@ -85,13 +87,8 @@ def _columns_from_one(message: str) -> str:
         return number if number.startswith("-") else str(int(number.replace(",", "")) + 1)
 
     message = re.sub(
-        r"(token|tag)_column is (-?[\d,]+); expected one of 0 to (\d+)",
-        lambda found: f"--{found[1]}-column is {next_one(found[2])}; expected one of 1 to {next_one(found[3])}",
+        r"(?<=_column is )(-?[\d,]+); expected one of 0 to (\d+)",
+        lambda found: f"{next_one(found[1])}; expected one of 1 to {next_one(found[2])}",
         message,
     )
-    message = re.sub(
-        r"token_column and tag_column are both column (\d+)",
-        lambda found: f"--token-column and --tag-column are both column {next_one(found[1])}",
-        message,
-    )
-    return re.sub(r"\b(token|tag)_column (?=is|was)", r"--\1-column ", message)
+    return re.sub(r"(?<=_column are both column )\d+", lambda found: next_one(found[0]), message)

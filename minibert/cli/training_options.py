@@ -8,7 +8,7 @@ from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.learning_options import add_learning, add_machine, training_given
 from minibert.errors import InputError
 from minibert.training.data import GLUE, Columns
-from minibert.training.finetuning.options import BASELINES, FinetuneOptions
+from minibert.training.finetuning.options import BASELINES, LSTM_SIZE, FinetuneOptions
 from minibert.training.tasks import TASKS
 
 GLUE_TASKS = dict.fromkeys(GLUE, "pair") | {"cola": "classify", "sst-2": "classify", "sts-b": "regress"}
@@ -82,7 +82,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     baseline.add_argument("--vectors", metavar="FILE", help="a text file of GloVe's form (default: the model's input embeddings)")
     baseline.add_argument("--train-vectors", action="store_true", help="let the vectors learn too")
     baseline.add_argument(
-        "--lstm-size", type=int, default=256, metavar="N", help="of both directions together (default: %(default)s)"
+        "--lstm-size", type=int, default=LSTM_SIZE, metavar="N", help="of both directions together (default: %(default)s)"
     )
 
 

@@ -11,7 +11,7 @@ from jax import Array
 
 from minibert.model.paths import path_of
 from minibert.training.losses import IGNORED, cross_entropy
-from minibert.training.step import Batch, Objective, divided, key_of
+from minibert.training.step import Batch, Objective, divided, inputs_of, key_of
 
 _FORWARD = (
     "embeddings.",
@@ -80,18 +80,19 @@ def _first_bad_intermediate(model: Any, rows: Batch, key: Array) -> str | None:
             seen.append(name)
         return value
 
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    model(*(rows[name] for name in names), dropout_key=key, tap=look)
+    model(*inputs_of(rows), dropout_key=key, tap=look)
     return seen[0] if seen else None
 
 
 def _foreign_label(model: Any, objective: Objective, rows: Batch) -> str:
     """What to say of a label that the head has no logit for."""
-    logits = model(*(rows[name] for name in ("input_ids", "attention_mask", "token_type_ids"))).logits_by_head
+    logits = model(*inputs_of(rows)).logits_by_head
     for name, labels in objective.labels(rows).items():
+        if objective.losses[name] is not cross_entropy:
+            continue
         count = logits[name].shape[-1]
-        foreign = np.asarray(labels)[(labels != IGNORED) & ((labels < 0) | (labels >= count))]
-        if objective.losses[name] is cross_entropy and foreign.size:
+        foreign = labels[(labels != IGNORED) & ((labels < 0) | (labels >= count))]
+        if foreign.size:
             return f" (the label {foreign[0]:,} is none of the {count:,} of the head {name!r}, which count from 0)"
     return ""
 

@@ -79,9 +79,8 @@ def _binary_sums(
     logits: Float[Array, "texts labels"], labels: Float[Array, "texts labels"], class_weights: Weights
 ) -> Float[Array, " means"]:
     known = ~jnp.isnan(labels)
-    _check_one_weight_a_label(class_weights, logits.shape[-1])
     of_labels = optax.sigmoid_binary_cross_entropy(_wide(logits), jnp.where(known, labels, 0.0)) * known
-    return (of_labels if class_weights is None else of_labels * class_weights).sum()[None]
+    return _sum_over_labels(of_labels, class_weights)
 
 
 def _squared_sums(
@@ -89,6 +88,11 @@ def _squared_sums(
 ) -> Float[Array, " means"]:
     known = ~jnp.isnan(labels)
     of_labels = jnp.square(_wide(logits) - jnp.where(known, labels, 0.0)) * known
+    return _sum_over_labels(of_labels, class_weights)
+
+
+def _sum_over_labels(of_labels: Float[Array, "texts labels"], class_weights: Weights) -> Float[Array, " means"]:
+    _check_one_weight_a_label(class_weights, of_labels.shape[-1])
     return (of_labels if class_weights is None else of_labels * class_weights).sum()[None]
 
 

@@ -21,6 +21,11 @@ Batch = Mapping[str, Any]
 array, or one for each head by its name."""
 
 
+def inputs_of(batch: Batch) -> tuple[Any, Any, Any]:
+    """What a model is called with."""
+    return batch["input_ids"], batch["attention_mask"], batch["token_type_ids"]
+
+
 class TrainingState(NamedTuple):
     """All that a step changes."""
 
@@ -65,8 +70,7 @@ class Objective(NamedTuple):
 
     def loss(self, model: Any, batch: Batch, weights: Mapping[str, Array], dropout_key: Array | None) -> Float[Array, ""]:
         """The share of this batch, or part of one, in the loss of all that `weights` counts."""
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        logits = model(*(batch[name] for name in names), dropout_key=dropout_key).logits_by_head
+        logits = model(*inputs_of(batch), dropout_key=dropout_key).logits_by_head
         return sum(
             (
                 mean_of(self.losses[name].sums(logits[name], labels, self.class_weights.get(name)), weights[name])

@@ -101,7 +101,7 @@ def test_a_label_that_the_logits_do_not_have_is_no_other_one(label: int):
 
 
 @pytest.mark.usefixtures("without_shape_checks")
-@pytest.mark.parametrize("name", ["sequence_classification", "multi_label"])
+@pytest.mark.parametrize("name", ["sequence_classification", "multi_label", "regression"])
 def test_class_weights_of_another_number_are_refused(name: str):
     labels = jnp.array([3, 0]) if name == "sequence_classification" else jnp.zeros((2, 4))
     with pytest.raises(InputError, match=r"class_weights have the shape \(3,\); expected \(4,\), one for each label"):

@@ -14,6 +14,7 @@ from minibert.training.losses import IGNORED, LOSSES
 from minibert.training.parallel import Placement, share_of
 from minibert.training.pretraining.masked_places import scores_of_masked
 from minibert.training.rows import BatchSource, batch_of, widest_for
+from minibert.training.step import inputs_of
 
 BEST_BY = "masked_lm_probability"
 
@@ -46,8 +47,7 @@ def measure(
 @partial(jax.jit, static_argnames="most")
 def _sums(model: Any, batch: dict[str, Any], most: int) -> Float[Array, "5"]:
     """The loss, the right answers and all answers of masked tokens; the right ones and all of pairs."""
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    found: Any = model(*(batch[name] for name in names)).logits_by_head
+    found: Any = model(*inputs_of(batch)).logits_by_head
     logits, labels = scores_of_masked(found["masked_lm"], batch["labels"]["masked_lm"], model.config, most)
     sums = [LOSSES["masked_lm"].sums(logits, labels, None)[0], *_answers(logits, labels)]
     if "next_sentence" in batch["labels"]:
