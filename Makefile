@@ -32,11 +32,12 @@ demo: $(VENV)/installed
 test long reference notebooks: export OPENBLAS_NUM_THREADS = 1
 test long reference notebooks: export OMP_NUM_THREADS = 1
 
-# The tests compile thousands of small programs, which takes a third of the time with less optimisation. `make reference` and
-# `make notebooks` compile as users do. XLA ends a process that names a flag it does not have.
-EMITTERS = --xla_cpu_use_fusion_emitters=false
-HAS_EMITTERS = $(shell XLA_FLAGS=$(EMITTERS) $(BIN)/python -c "import jax; jax.devices()" 2> /dev/null && echo $(EMITTERS))
-QUICK = --xla_backend_optimization_level=0 $(HAS_EMITTERS)
+# The tests compile thousands of small programs, which takes a third of the time with less optimisation, and each process
+# compiles with one thread as it computes with one. `make reference` and `make notebooks` optimise as users do. XLA ends a process
+# that names a flag it does not have.
+flag_if_known = $(shell XLA_FLAGS=$(1) $(BIN)/python -c "import jax; jax.devices()" 2> /dev/null && echo $(1))
+ONE_THREAD = $(call flag_if_known,--xla_cpu_parallel_codegen_split_count=1)
+QUICK = --xla_backend_optimization_level=0 $(call flag_if_known,--xla_cpu_use_fusion_emitters=false) $(ONE_THREAD)
 
 # Without a network the tests that need the default checkpoint are skipped, and say so.
 test: $(VENV)/installed-test
@@ -46,7 +47,7 @@ test: $(VENV)/installed-test
 long: $(VENV)/installed-reference
 	$(BIN)/minibert fetch minilm-l6
 	XLA_FLAGS="$(QUICK)" $(BIN)/python -m pytest -m "long and not reference" --numprocesses auto --dist worksteal
-	$(BIN)/python -m pytest -m "long and reference" --numprocesses auto --dist worksteal
+	XLA_FLAGS="$(ONE_THREAD)" $(BIN)/python -m pytest -m "long and reference" --numprocesses auto --dist worksteal
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -55,12 +56,12 @@ check: $(VENV)/installed-dev
 
 reference: $(VENV)/installed-reference
 	$(BIN)/minibert fetch minilm-l6
-	$(BIN)/python -m pytest -m "reference and not long" --numprocesses auto --dist worksteal
+	XLA_FLAGS="$(ONE_THREAD)" $(BIN)/python -m pytest -m "reference and not long" --numprocesses auto --dist worksteal
 
 # Every notebook from the first cell to the last, as a test.
 notebooks: $(VENV)/installed-notebooks
 	$(BIN)/minibert fetch minilm-l6
-	$(BIN)/python -m pytest -o addopts= --nbmake --nbmake-timeout=300 --numprocesses auto --dist worksteal notebooks
+	XLA_FLAGS="$(ONE_THREAD)" $(BIN)/python -m pytest -o addopts= --nbmake --nbmake-timeout=300 --numprocesses auto --dist worksteal notebooks
 
 notebooks-open: $(VENV)/installed-notebooks
 	$(BIN)/python -m pip install --quiet jupyterlab

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, get_args
 
 import hypothesis
 import jaxtyping
@@ -20,24 +20,41 @@ TINY_NAMES = ("gelu", "gelu_new", "relu", "silu")
 
 with_checks = jaxtyping.jaxtyped
 
+# Of a function that is called thousands of times the first calls are checked, and then one in so many.
+CALLS_CHECKED = 200
+CHECKED_OF_LATER_CALLS = 16
+
+
+def has_shapes(annotation: Any) -> bool:
+    """Whether an annotation has one of jaxtyping's in it; one that is still a string may have."""
+    if isinstance(annotation, str) or getattr(annotation, "__module__", "").startswith("jaxtyping"):
+        return True
+    return any(has_shapes(part) for part in (annotation if isinstance(annotation, list) else get_args(annotation)))
+
 
 @functools.wraps(with_checks)
 def with_checks_when_called(function: Any = None, **options: Any) -> Any:
     """jaxtyping's decorator, which its import hook puts before every function, at the function's first call.
 
     Making the checks of all functions takes many seconds in every process, most are never called there, and one inside
-    another is made anew at every call of the outer one. What is called with checks on is checked as before.
+    another is made anew at every call of the outer one. A function none of whose annotations has a shape stays as it is:
+    mypy checks those. What is called with checks on is checked as before.
     """
     if function is None:
         return functools.partial(with_checks_when_called, **options)
     if not isinstance(function, FunctionType):
         return with_checks(function, **options)
+    if not any(has_shapes(annotation) for annotation in function.__annotations__.values()):
+        return function
     checked: list[Callable[..., Any]] = []
+    calls = 0
 
     @functools.wraps(function)
     def wrapped(*arguments: Any, **keywords: Any) -> Any:
         __tracebackhide__ = True
-        if jaxtyping.config.jaxtyping_disable:
+        nonlocal calls
+        calls += 1
+        if jaxtyping.config.jaxtyping_disable or (calls > CALLS_CHECKED and calls % CHECKED_OF_LATER_CALLS):
             return function(*arguments, **keywords)
         if not checked:
             checked.append(with_checks(function, **options))

@@ -1,5 +1,6 @@
 """A small model of random numbers, two batches for it, and a metric."""
 
+import functools
 from typing import Any
 
 import jax
@@ -11,6 +12,12 @@ from minibert import Bert, BertConfig
 
 
 def small_model(**settings: Any) -> Bert:
+    """A model of its own for each call; the numbers are drawn once for the same settings."""
+    return nnx.clone(drawn_model(**settings))
+
+
+@functools.cache
+def drawn_model(**settings: Any) -> Bert:
     config = BertConfig(
         vocab_size=30,
         hidden_size=16,

@@ -22,7 +22,9 @@ def recorder() -> ModuleType:
     return importlib.import_module("record_transformers")
 
 
-@pytest.mark.parametrize("name", ["batch", "full_512", "one_token", "pair", "single", "unicode"])
+@pytest.mark.parametrize(
+    "name", ["batch", pytest.param("full_512", marks=pytest.mark.long), "one_token", "pair", "single", "unicode"]
+)
 def test_minilm_stays_within_the_floor_at_every_output(minilm: Bert, minilm_folder: Path, recorder: ModuleType, name: str):
     from transformers import BertModel
 

@@ -54,6 +54,7 @@ def test_every_fault_is_found_where_it_is_and_called_by_its_name():
 
 
 @pytest.mark.reference
+@pytest.mark.long
 def test_every_fault_is_found_in_the_trained_model(minilm: Bert, minilm_tokenizer: Tokenizer):
     batch = minilm_tokenizer(["The bank raised rates.", "A river bank.", "Crème brûlée in 東京?", ""])
     # The last text is masked as a whole, which is where a weak mask shows.

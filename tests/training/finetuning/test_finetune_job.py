@@ -356,8 +356,10 @@ def test_options_that_would_do_nothing_are_refused(option: dict[str, int]):
 
 def test_evaluating_with_what_is_trained_on_is_told(tmp_path: Path, tiny_model_folder: Path):
     data = write_file(tmp_path, "classify")
-    with pytest.warns(DataWarning, match="is what is trained on: its metrics say how well it was remembered"):
-        finetune(data, data, tmp_path / "out", small_options("classify", tiny_model_folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)  # It is told before the training, which need not be waited for.
+        with pytest.raises(DataWarning, match="is what is trained on: its metrics say how well it was remembered"):
+            finetune(data, data, tmp_path / "out", small_options("classify", tiny_model_folder))
 
 
 @pytest.mark.parametrize(("task", "lengths"), [("tag", [8, 16, 200]), ("qa", [16, 64, 128, 384])])

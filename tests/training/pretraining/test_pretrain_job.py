@@ -1,6 +1,7 @@
 """The job: from text to a folder, what it refuses, and that it ends in the same bits however it went."""
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -195,8 +196,10 @@ def test_a_model_may_be_a_path(checkpoint: Path):
 
 def test_a_text_of_random_pairs_only_is_told(tmp_path: Path):
     text = write_documents(tmp_path / "short.txt", [story(number)[:1] for number in range(16)])
-    with pytest.warns(DataWarning, match="100.0% of the examples are of two documents"):
-        pretrain([text], tmp_path / "out", small_options(held_out=0.0, max_length=32, steps=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)  # It is told before the training, which need not be waited for.
+        with pytest.raises(DataWarning, match="100.0% of the examples are of two documents"):
+            pretrain([text], tmp_path / "out", small_options(held_out=0.0, max_length=32, steps=1))
 
 
 def test_a_vocabulary_that_knows_no_word_of_the_text_is_refused(checkpoint: Path, tmp_path: Path):
