@@ -1,7 +1,7 @@
 """Fine-tunes MiniLM on small real tasks, beside transformers on torch with the same recipe, features, and a baseline.
 
     OMP_NUM_THREADS=2 python benchmarks/finetuning.py --data FOLDER [--tasks sentence_polarity,stsb,wnut17] [--seeds 3]
-        [--train N] [--eval N] [--epochs N] [--output FILE]
+        [--train N] [--eval N] [--epochs N] [--same-draws] [--output FILE]
 
 Needs the extras `reference` and `training`, and the fetched default checkpoint. FOLDER has the tasks' files as published, laid
 out as finetuning_data.py says; a fixed part of each is taken. Contenders run one after the other, seed by seed, in this process;
@@ -9,7 +9,9 @@ the last step's parameters count, nothing is chosen by the rows that are evaluat
 as soon as it is there, and a later call with the same options goes on from it.
 
 The table has means over the seeds with the standard deviation behind ±, in points (100 times the metric). A difference of two
-means is given with its standard error: what lies within twice that may be chance.
+means is given with its standard error: what lies within twice that may be chance. With --same-draws torch is given what chance
+decides on minibert's side, the values of the new head and the order of the rows, and nobody drops out: then only rounding parts
+the two, and every seed's difference is printed.
 Seconds are of everything, from files to predictions, programs compiled included; on a shared machine those that all cores
 together spent on it say more.
 """
@@ -20,6 +22,7 @@ import logging
 import os
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -33,11 +36,12 @@ import torch
 import transformers
 from finetuning_data import SMALL_TASKS, SOURCES, Data, load_task
 from finetuning_recipe import Outcome, Recipe
-from finetuning_with_minibert import features_under_a_linear_model, finetune_with_minibert, most_frequent
-from finetuning_with_torch import finetune_with_torch
+from finetuning_with_minibert import features_under_a_linear_model, finetune_with_minibert, most_frequent, save_start
+from finetuning_with_torch import Draws, finetune_with_torch
 from paired import processor
 
 from minibert.checkpoints.registry import resolve
+from minibert.training.order import Order
 
 RECIPE = Recipe()
 FROZEN = replace(RECIPE, learning_rate=3e-3)
@@ -60,6 +64,25 @@ CONTENDERS: dict[str, tuple[Recipe | None, Run]] = {
     "most frequent or mean": (None, lambda name, data, *_: Outcome(most_frequent(SMALL_TASKS[name].kind, data), [])),
 }
 """With the recipe of each; those without one learn nothing by steps and give the same for every seed."""
+
+
+def without_chance(name: str, data: Data, recipe: Recipe, checkpoint: Path, seed: int) -> Outcome:
+    """torch, with the head and the order of rows of minibert's training of this seed, and no dropout."""
+    kind = SMALL_TASKS[name].kind
+    order = Order(len(data.train), recipe.batch_size, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        start = Path(folder) / "start"
+        labels = save_start(name, data, checkpoint, seed, start)
+        return finetune_with_torch(kind, data, recipe, checkpoint, seed, Draws(start, labels, order.batch))
+
+
+# No text is longer than this: of those that are, minibert makes windows for tags, where torch's side cuts them off.
+WHOLE_TEXTS = replace(RECIPE, max_length=128)
+SAME_DRAWS: dict[str, tuple[Recipe | None, Run]] = {
+    OURS: (WHOLE_TEXTS, lambda *given: finetune_with_minibert(*given, dropout=0.0)),
+    THEIRS: (WHOLE_TEXTS, without_chance),
+}
+"""The contenders of --same-draws."""
 
 
 class Results:
@@ -86,8 +109,7 @@ class Results:
         return [result for key, result in self.found.items() if key.startswith(f"{task}/{contender}/")]
 
 
-def measure(task: str, data: Data, contender: str, recipe: Recipe | None, checkpoint: Path, seed: int) -> dict[str, Any]:
-    run = CONTENDERS[contender][1]
+def measure(task: str, data: Data, run: Run, recipe: Recipe | None, checkpoint: Path, seed: int) -> dict[str, Any]:
     start, start_of_cpu = time.perf_counter(), time.process_time()
     predicted, losses = run(task, data, recipe or RECIPE, checkpoint, seed)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_of_cpu
@@ -125,6 +147,9 @@ def print_table(task: str, data: Data, results: Results) -> None:
     if ours and theirs:
         for name in ours[0]["metrics"]:
             print(f"  {OURS} − {THEIRS}: {name} {difference(values(ours, name), values(theirs, name))}")
+            if results.options["same_draws"]:
+                seeds = zip(values(ours, name), values(theirs, name), strict=True)
+                print(f"    seed by seed: {', '.join(f'{one - other:+.2f}' for one, other in seeds)}")
 
 
 def values(found: list[dict[str, Any]], metric: str) -> list[float]:
@@ -146,9 +171,9 @@ def difference(ours: list[float], theirs: list[float]) -> str:
     return f"{found} (standard error {error:.1f})"
 
 
-def with_epochs(epochs: int | None) -> dict[str, Recipe | None]:
+def with_epochs(contenders: dict[str, tuple[Recipe | None, Run]], epochs: int | None) -> dict[str, Recipe | None]:
     """The recipe of every contender; `epochs` replaces those of all that fine-tune BERT."""
-    recipes = {name: recipe for name, (recipe, _) in CONTENDERS.items()}
+    recipes = {name: recipe for name, (recipe, _) in contenders.items()}
     if epochs is None:
         return recipes
     return {name: replace(recipe, epochs=epochs) if recipe not in (None, LSTM) else recipe for name, recipe in recipes.items()}
@@ -163,6 +188,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--eval", type=int, help="rows to evaluate (default: 1,000, of WNUT 17 all 1,009)")
     parser.add_argument("--epochs", type=int, help=f"of BERT (default: {RECIPE.epochs}); the LSTM has {LSTM.epochs}")
     parser.add_argument("--only", help="only these contenders, with semicolons between: " + "; ".join(CONTENDERS))
+    parser.add_argument("--same-draws", action="store_true", help="one head and one order for both sides, and no dropout")
     parser.add_argument("--output", type=Path, help="a .json where results are kept, and which a later call goes on from")
     arguments = parser.parse_args()
     arguments.only = [name.strip() for name in arguments.only.split(";")] if arguments.only else []
@@ -189,7 +215,8 @@ def main() -> None:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    recipes = with_epochs(arguments.epochs)
+    contenders = SAME_DRAWS if arguments.same_draws else CONTENDERS
+    recipes = with_epochs(contenders, arguments.epochs)
     names = ("minibert", "jax", "torch", "transformers", "scikit-learn")
     versions = {name: version(name) for name in names}
     print(f"{date.today()}; {processor()}; {torch.get_num_threads()} threads")
@@ -203,18 +230,19 @@ def main() -> None:
         },
         "recipes": {name: recipe and asdict(recipe) for name, recipe in recipes.items()},
         "versions": versions,
+        "same_draws": arguments.same_draws,
     }
     results = Results(arguments.output, options)
     checkpoint = resolve("minilm-l6")
     for task in arguments.tasks.split(","):
         data = load_task(task, arguments.data, arguments.train, arguments.eval)
         for seed in range(arguments.seeds):
-            for contender in CONTENDERS:
+            for contender, (_, run) in contenders.items():
                 key = f"{task}/{contender}/{seed}"
                 learns = recipes[contender] is not None
                 wanted = not arguments.only or contender in arguments.only
                 if wanted and key not in results.found and (learns or seed == 0):
-                    results.add(key, measure(task, data, contender, recipes[contender], checkpoint, seed))
+                    results.add(key, measure(task, data, run, recipes[contender], checkpoint, seed))
                     print(f"  {key}: {json.dumps(results.found[key])}", flush=True)
         print_table(task, data, results)
 

@@ -3,7 +3,6 @@
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 import minibert
 from minibert.training import OptimiserOptions
-from minibert.training.data import TaggedSentence, TextExample
+from minibert.training.data import Columns, TaggedSentence, TextExample
 from minibert.training.finetuning import FinetuneOptions, Predictor, finetune
+from minibert.training.finetuning.files import read_for_training
 from minibert.training.options import TrainingOptions
 
 LAST_STEP = 1 << 31
@@ -47,10 +47,13 @@ def finetune_with_minibert(
         optimiser=optimiser,
     )
     job = FinetuneOptions(
-        task.kind, model=str(checkpoint), task_settings={"max_length": recipe.max_length}, training=training, **options
+        task.kind,
+        model=str(checkpoint),
+        columns=columns_of(name),
+        task_settings={"max_length": recipe.max_length},
+        training=training,
+        **options,
     )
-    if name == "stsb":
-        job = replace(job, columns=replace(job.columns, wants_pair=True))
     with tempfile.TemporaryDirectory() as folder:
         train, evaluation = (Path(folder) / f"{part}{task.suffix}" for part in ("train", "evaluation"))
         task.write(train, data.train)
@@ -66,6 +69,28 @@ def finetune_with_minibert(
         told = done.metrics[metric]
         assert abs(value - told) < tolerance, f"{metric}: the job says {told}, the predictions of its folder give {value}"
     return Outcome(predicted, [record["loss"] for record in done.trained.records if "loss" in record])
+
+
+HEADS = {"classify": "sequence_classification", "regress": "sequence_classification", "tag": "token_classification"}
+
+
+def save_start(name: str, data: Data, checkpoint: Path, seed: int, folder: Path) -> list[str]:
+    """What a job of this seed begins with, in a new folder: the checkpoint under the head that it draws; the labels' names."""
+    task = SMALL_TASKS[name]
+    options = FinetuneOptions(task.kind, model=str(checkpoint), columns=columns_of(name))
+    with tempfile.TemporaryDirectory() as files, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # That the head is new is what is wanted.
+        train = Path(files) / f"train{task.suffix}"
+        task.write(train, data.train)
+        _, _, labels = read_for_training(train, None, options)
+        model = minibert.load(checkpoint, head=HEADS[task.kind], num_labels=len(labels) or 1, seed=seed)
+    minibert.save(model, minibert.Tokenizer.from_folder(checkpoint), folder)
+    return list(labels)
+
+
+def columns_of(name: str) -> Columns:
+    """STS-B has two texts in a row."""
+    return Columns(wants_pair=name == "stsb")
 
 
 def _predicted(folder: Path, kind: str, examples: Sequence[Example]) -> list[Any]:

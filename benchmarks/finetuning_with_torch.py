@@ -1,8 +1,8 @@
 """The recipe of `finetuning.py` written plainly with transformers on torch: the side that minibert is compared with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,14 +18,31 @@ from transformers import (
 IGNORED = -100
 
 
-def finetune_with_torch(kind: str, data: Data, recipe: Recipe, checkpoint: Path, seed: int) -> Outcome:
-    """Train on `data.train` and predict `data.evaluation`; the last step's parameters count."""
+class Draws(NamedTuple):
+    """What chance decides in a training without dropout."""
+
+    start: Path
+    """A checkpoint with the new head."""
+    labels: list[str]
+    """Of the head, in its order; none for a number."""
+    rows_of_step: Callable[[int], list[int]]
+    """The rows' numbers."""
+
+
+def finetune_with_torch(
+    kind: str, data: Data, recipe: Recipe, checkpoint: Path, seed: int, draws: Draws | None = None
+) -> Outcome:
+    """Train on `data.train` and predict `data.evaluation`; the last step's parameters count. With `draws` without dropout."""
     torch.manual_seed(seed)
-    labels = _labels(kind, data.train)
+    labels = draws.labels if draws else _labels(kind, data.train)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     auto = AutoModelForTokenClassification if kind == "tag" else AutoModelForSequenceClassification
-    model = auto.from_pretrained(checkpoint, num_labels=len(labels) or 1)
-    losses = _train(model, _encoded(kind, tokenizer, data.train, labels, recipe.max_length), tokenizer, recipe, seed)
+    rates = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "classifier_dropout": 0.0} if draws else {}
+    model = auto.from_pretrained(draws.start if draws else checkpoint, num_labels=len(labels) or 1, **rates)
+    rows = _encoded(kind, tokenizer, data.train, labels, recipe.max_length)
+    steps = recipe.epochs * -(-len(rows) // recipe.batch_size)
+    batches = map(draws.rows_of_step, range(steps)) if draws else _shuffled(len(rows), recipe, seed)
+    losses = _train(model, ([rows[number] for number in batch] for batch in batches), steps, tokenizer.pad_token_id, recipe)
     return Outcome(_predictions(kind, model, tokenizer, data.evaluation, labels, recipe), losses)
 
 
@@ -36,7 +53,14 @@ def _labels(kind: str, examples: Sequence[Example]) -> list[str]:
     return sorted({tag for _, tags in examples for tag in tags} if kind == "tag" else {label for _, label in examples})
 
 
-def _train(model: Any, rows: list[dict[str, Any]], tokenizer: Any, recipe: Recipe, seed: int) -> list[float]:
+def _shuffled(rows: int, recipe: Recipe, seed: int) -> Iterator[Sequence[int]]:
+    """The rows of every step: all of them once in each epoch."""
+    generator = np.random.default_rng(seed)
+    for _ in range(recipe.epochs):
+        yield from _portions(generator.permutation(rows).tolist(), recipe.batch_size)
+
+
+def _train(model: Any, batches: Iterable[list[dict[str, Any]]], steps: int, pad_token_id: int, recipe: Recipe) -> list[float]:
     """The loss of every step."""
     parameters = list(model.named_parameters())
     groups = [
@@ -44,21 +68,17 @@ def _train(model: Any, rows: list[dict[str, Any]], tokenizer: Any, recipe: Recip
         {"params": [value for name, value in parameters if not _decays(name)], "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.999), eps=recipe.epsilon)
-    steps = recipe.epochs * -(-len(rows) // recipe.batch_size)
     schedule = get_linear_schedule_with_warmup(optimiser, round(recipe.warm_up * steps), steps)
-    generator = np.random.default_rng(seed)
     losses = []
     model.train()
-    for _ in range(recipe.epochs):
-        order = generator.permutation(len(rows)).tolist()
-        for numbers in _portions(order, recipe.batch_size):
-            loss = model(**_batch([rows[number] for number in numbers], tokenizer.pad_token_id)).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
-            optimiser.step()
-            schedule.step()
-            optimiser.zero_grad()
-            losses.append(loss.item())
+    for rows in batches:
+        loss = model(**_batch(rows, pad_token_id)).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
     return losses
 
 

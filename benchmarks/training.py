@@ -32,7 +32,7 @@ from minibert.process_memory import keep_freed_memory
 from minibert.training import LOSSES, OptimiserOptions
 from minibert.training.layout import compiler_options, for_training
 from minibert.training.parallel import Placement, bytes_per_device
-from minibert.training.step import Objective, first_state, training_step
+from minibert.training.step import Objective, TrainingState, first_state, on_leaves, training_step
 
 HEAD = "sequence_classification"
 CASES = {"MiniLM 32 x 64": ("minilm", 32, 64), "MiniLM 8 x 256": ("minilm", 8, 256), "BERT-base shape 8 x 128": ("base", 8, 128)}
@@ -66,17 +66,22 @@ class Ours:
         rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         placement = Placement(devices)
         model = for_training(minibert.load(checkpoint, head=HEAD, num_labels=2, **rates), devices=placement.count)
-        self.state = placement.place(first_state(model, STEPS, OPTIONS))
+        state = placement.place(first_state(model, STEPS, OPTIONS))
+        self.leaves, self.structure = jax.tree.flatten(state)
         objective = Objective({HEAD: LOSSES[HEAD]})
-        step = training_step(model, objective, STEPS, OPTIONS, gathered=placement.gathered)
-        layout = (placement.shardings(self.state), placement.everywhere)
+        step = on_leaves(training_step(model, objective, STEPS, OPTIONS, gathered=placement.gathered), self.structure)
+        layout = (jax.tree.leaves(placement.shardings(state)), placement.everywhere)
         self.batch = placement.place_batch(batch, len(batch["labels"]))
         program = jax.jit(step, donate_argnums=0, out_shardings=layout, compiler_options=compiler_options(model))
-        self.compiled = program.lower(self.state, self.batch).compile()
+        self.compiled = program.lower(self.leaves, self.batch).compile()
+
+    @property
+    def state(self) -> TrainingState:
+        return jax.tree.unflatten(self.structure, self.leaves)
 
     def step(self) -> float:
-        self.state, measured = self.compiled(self.state, self.batch)
-        jax.block_until_ready(self.state)
+        self.leaves, measured = self.compiled(self.leaves, self.batch)
+        jax.block_until_ready(self.leaves)
         return float(measured.loss)
 
 

@@ -24,7 +24,7 @@ from minibert.training.options import TrainingOptions
 from minibert.training.order import Order
 from minibert.training.parallel import Placement, bytes_per_device, share_of
 from minibert.training.rows import BatchSource, batch_of, widest_for
-from minibert.training.step import Measured, Objective, TrainingState, first_state, training_step
+from minibert.training.step import Measured, Objective, TrainingState, first_state, on_leaves, training_step
 
 Record = dict[str, Any]
 """A line of metrics: `step`, `epoch`, and of training `loss`, `learning_rate`, `gradient_norm`, of an evaluation `evaluation`.
@@ -144,21 +144,22 @@ class _Run:
             accumulation=options.accumulation,
             gathered=self.placement.gathered,
         )
-        layout = (self.placement.shardings(state), self.placement.everywhere)
+        layout = (jax.tree.leaves(self.placement.shardings(state)), self.placement.everywhere)
+        structure = jax.tree.structure(state)
         step_function = jax.jit(
-            make_step,
+            on_leaves(make_step, structure),
             donate_argnums=0,
             out_shardings=layout,
             compiler_options=compiler_options(fast, rematerialise=options.rematerialise),
         )
         state = self._restored(state)
-        step = int(state.step)
+        leaves, step = jax.tree.leaves(state), int(state.step)
         size = options.batch_size
         while step < self.total_steps and not self._is_patience_over():
             batch = batch_of(
                 self.rows, self.order.batch(step), size, pad_token_id=self.pad_token_id, widest=self.widest, share=share_of(size)
             )
-            state, measured = step_function(state, self.placement.place_batch(batch, size))
+            leaves, measured = step_function(leaves, self.placement.place_batch(batch, size))
             self.unwritten.append((step, measured))
             step += 1
             is_last = step == self.total_steps
@@ -166,6 +167,7 @@ class _Run:
             keeps = self.checkpoints is not None and (evaluates or step % options.checkpoint_every == 0 or is_last)
             stops = evaluates or keeps or is_last
             if step % options.log_every == 0 or stops:
+                state = jax.tree.unflatten(structure, leaves)
                 self._write_measured(state)
             if stops:
                 self._check_parameters(state, step)

@@ -146,6 +146,21 @@ def training_step(
     return step
 
 
+def on_leaves(
+    step: Callable[[TrainingState, Batch], tuple[TrainingState, Measured]], structure: jax.tree_util.PyTreeDef
+) -> Callable[[list[Array], Batch], tuple[list[Array], Measured]]:
+    """The step from and to a list of arrays, which `structure` makes a state of: `leaves, structure = jax.tree.flatten(state)`.
+
+    A state's modules are taken apart and put together in Python, for which a small model takes longer than for its sums.
+    """
+
+    def step_of_leaves(leaves: list[Array], batch: Batch) -> tuple[list[Array], Measured]:
+        state, measured = step(jax.tree.unflatten(structure, leaves), batch)
+        return jax.tree.leaves(state), measured
+
+    return step_of_leaves
+
+
 def key_of(seed: Any, step: Any) -> Array:
     """Of the dropout of a step, which is counted from 0."""
     return jax.random.fold_in(jax.random.key(seed), step)
