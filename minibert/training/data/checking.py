@@ -1,6 +1,7 @@
 """What is looked at before training starts: whether there is something to learn, and labels that training knows."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from minibert.errors import InputError, shown
@@ -12,6 +13,8 @@ from minibert.training.data.tag_schemes import OUTSIDE
 Example = TextExample | TaggedSentence | Question
 MOST_WORDS = 50_000
 """Of a text or a sentence: what has more is a file that lost a quote, a line end or its empty lines."""
+_LEFT_OUT = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+"""The categories of characters of which a tokenizer leaves nothing."""
 _WHOLE_NUMBER = re.compile("[+-]?[0-9]{1,400}")
 
 
@@ -115,6 +118,8 @@ def _check_difference(examples: Sequence[Example], name: str) -> None:
 def _check_text(text: str, what: str, place: str) -> None:
     if not text.strip():
         raise InputError(f"{place}: the {what} is empty; expected words")
+    if all(unicodedata.category(character) in _LEFT_OUT for character in text):
+        raise InputError(f"{place}: the {what} has only characters that cannot be seen, {shown(text)}; expected words")
     # So many words have at least so many characters and spaces between them; texts that may have them are rare.
     if len(text) > 2 * MOST_WORDS and len(text.split(None, MOST_WORDS)) > MOST_WORDS:
         raise InputError(

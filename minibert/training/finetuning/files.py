@@ -1,5 +1,6 @@
 """The files of a task: read, checked before anything is trained, and told apart by what is in them."""
 
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,6 +65,7 @@ def read_for_training(
     examples = read(train)
     check_training(examples, str(train))
     labels = labels_of(examples)
+    _tell_twins(labels, str(train))
     if options.task == "tag":
         labels = with_inner_tags(labels)
     if evaluation is None:
@@ -77,6 +79,20 @@ def read_for_training(
         place = next(example.place for example in others if example.answers is None)
         raise InputError(f"{place}: it has no answers; expected some, or an empty list, to evaluate with")
     return examples, others, labels
+
+
+def _tell_twins(labels: Sequence[str], name: str) -> None:
+    """A DataWarning for labels that a reader would take for the same one."""
+    seen: dict[str, str] = {}
+    for label in labels:
+        other = seen.setdefault(unicodedata.normalize("NFKC", label).casefold(), label)
+        if other != label:
+            warnings.warn(
+                f"{name}: the labels {other!a} and {label!a} differ only in capitals or in how their characters are encoded; "
+                "they are learned as two",
+                DataWarning,
+                stacklevel=3,
+            )
 
 
 def _check_evaluated(others: Sequence[Any], name: str, task: str) -> None:

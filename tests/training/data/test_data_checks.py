@@ -100,6 +100,14 @@ def test_an_empty_text_is_refused_by_its_line(text, tmp_path: Path):
     check_examples(read_texts(path))
 
 
+@pytest.mark.parametrize("text", ["\u200b", "\u200b \u200d\ufeff", "\x01"])
+def test_a_text_that_cannot_be_seen_is_refused_by_its_line(text, tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"text,label\na,0\n{text},1\n")
+    message = refusal(check_examples, read_texts(path))
+    assert message == f"{path}, line 3: the text has only characters that cannot be seen, {text!a}; expected words"
+
+
 def test_a_row_that_swallowed_the_file_is_refused_by_its_first_line(tmp_path: Path, without_shape_checks):
     path = tmp_path / "a.csv"
     path.write_text('text,label\ngood,0\n"open' + "\nsome words,0" * 30_000 + '\nclosed",1\n')

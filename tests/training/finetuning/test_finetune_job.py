@@ -354,6 +354,16 @@ def test_options_that_would_do_nothing_are_refused(option: dict[str, int]):
         FinetuneOptions(task="classify", **option)
 
 
+@pytest.mark.parametrize("twin", ["Good", "\uff47ood"])
+def test_labels_that_look_the_same_are_told(tmp_path: Path, twin: str):
+    data = tmp_path / "data.tsv"
+    data.write_text(f"text\tlabel\na\tgood\nb\t{twin}\nc\tbad\n")
+    with pytest.warns(DataWarning, match="differ only in capitals or in how their characters are encoded") as told:
+        labels = read_for_training(data, None, FinetuneOptions("classify"))[2]
+    assert sorted(labels) == sorted(["good", twin, "bad"]) and len(told) == 1
+    assert "'good'" in str(told[0].message) and ascii(twin) in str(told[0].message)
+
+
 def test_evaluating_with_what_is_trained_on_is_told(tmp_path: Path, tiny_model_folder: Path):
     data = write_file(tmp_path, "classify")
     with warnings.catch_warnings():
