@@ -143,7 +143,7 @@ class _Job:
 
     def _warn_of_random_pairs(self) -> None:
         random, examples = (self.found.counts[name] for name in ("random_pairs", "examples"))
-        if random > MOST_RANDOM * examples:
+        if jax.process_index() == 0 and random > MOST_RANDOM * examples:
             warnings.warn(
                 f"{random / examples:.1%} of the examples are of two documents, and little is learned of what follows what: "
                 "sentences are long beside a row, or documents short; take a larger max_length, or leave out the next sentence "
