@@ -4,8 +4,16 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import beartype
+import jaxtyping
+import numpy as np
 import pytest
+from jaxtyping import Float
+
+from minibert.errors import shown
+from minibert.verification.measures import real_positions
 
 PACKAGE = Path(__file__).parent.parent / "minibert"
 
@@ -78,3 +86,16 @@ def test_the_version_is_that_of_the_package_metadata():
     import minibert
 
     assert minibert.__version__ == version("minibert")
+
+
+def test_shapes_are_checked_while_tests_run():
+    """The first calls of a function at least; functions without shapes are left as they are."""
+    assert hasattr(real_positions, "__wrapped__") and not hasattr(shown, "__wrapped__")
+
+    def first(rows: Float[np.ndarray, "rows width"] | None) -> Any:
+        return rows
+
+    checked = jaxtyping.jaxtyped(first, typechecker=beartype.beartype)
+    assert checked(None) is None and checked(np.ones((2, 3))).shape == (2, 3)
+    with pytest.raises(jaxtyping.TypeCheckError):
+        checked(np.ones(3))
