@@ -47,7 +47,7 @@ test: $(VENV)/installed-test
 long: $(VENV)/installed-reference
 	$(BIN)/minibert fetch minilm-l6
 	XLA_FLAGS="$(QUICK)" $(BIN)/python -m pytest -m "long and not reference" --numprocesses auto --dist worksteal
-	XLA_FLAGS="$(ONE_THREAD)" $(BIN)/python -m pytest -m "long and reference" --numprocesses auto --dist worksteal
+	XLA_FLAGS="$(ONE_THREAD) $(XLA_FLAGS)" $(BIN)/python -m pytest -m "long and reference" --numprocesses auto --dist worksteal
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -56,12 +56,12 @@ check: $(VENV)/installed-dev
 
 reference: $(VENV)/installed-reference
 	$(BIN)/minibert fetch minilm-l6
-	XLA_FLAGS="$(ONE_THREAD)" $(BIN)/python -m pytest -m "reference and not long" --numprocesses auto --dist worksteal
+	XLA_FLAGS="$(ONE_THREAD) $(XLA_FLAGS)" $(BIN)/python -m pytest -m "reference and not long" --numprocesses auto --dist worksteal
 
 # Every notebook from the first cell to the last, as a test.
 notebooks: $(VENV)/installed-notebooks
 	$(BIN)/minibert fetch minilm-l6
-	XLA_FLAGS="$(ONE_THREAD)" $(BIN)/python -m pytest -o addopts= --nbmake --nbmake-timeout=300 --numprocesses auto --dist worksteal notebooks
+	XLA_FLAGS="$(ONE_THREAD) $(XLA_FLAGS)" $(BIN)/python -m pytest -o addopts= --nbmake --nbmake-timeout=300 --numprocesses auto --dist worksteal notebooks
 
 notebooks-open: $(VENV)/installed-notebooks
 	$(BIN)/python -m pip install --quiet jupyterlab

@@ -192,9 +192,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="a .json where results are kept, and which a later call goes on from")
     arguments = parser.parse_args()
     arguments.only = [name.strip() for name in arguments.only.split(";")] if arguments.only else []
-    strange = set(arguments.only) - set(CONTENDERS)
+    arguments.contenders = SAME_DRAWS if arguments.same_draws else CONTENDERS
+    strange = set(arguments.only) - set(arguments.contenders)
     if strange:
-        parser.error(f"--only names {'; '.join(sorted(strange))}; expected some of {'; '.join(CONTENDERS)}")
+        parser.error(f"--only names {'; '.join(sorted(strange))}; expected some of {'; '.join(arguments.contenders)}")
     unknown = set(arguments.tasks.split(",")) - set(SMALL_TASKS)
     if unknown:
         parser.error(f"--tasks names {', '.join(sorted(unknown))}; expected some of {', '.join(SMALL_TASKS)}")
@@ -215,8 +216,7 @@ def main() -> None:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    contenders = SAME_DRAWS if arguments.same_draws else CONTENDERS
-    recipes = with_epochs(contenders, arguments.epochs)
+    recipes = with_epochs(arguments.contenders, arguments.epochs)
     names = ("minibert", "jax", "torch", "transformers", "scikit-learn")
     versions = {name: version(name) for name in names}
     print(f"{date.today()}; {processor()}; {torch.get_num_threads()} threads")
@@ -237,7 +237,7 @@ def main() -> None:
     for task in arguments.tasks.split(","):
         data = load_task(task, arguments.data, arguments.train, arguments.eval)
         for seed in range(arguments.seeds):
-            for contender, (_, run) in contenders.items():
+            for contender, (_, run) in arguments.contenders.items():
                 key = f"{task}/{contender}/{seed}"
                 learns = recipes[contender] is not None
                 wanted = not arguments.only or contender in arguments.only

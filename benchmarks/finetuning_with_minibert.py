@@ -20,6 +20,7 @@ from minibert.training.data import Columns, TaggedSentence, TextExample
 from minibert.training.finetuning import FinetuneOptions, Predictor, finetune
 from minibert.training.finetuning.files import read_for_training
 from minibert.training.options import TrainingOptions
+from minibert.training.tasks import TASKS
 
 LAST_STEP = 1 << 31
 """Evaluated after so many steps, which no training here has: at the end alone, so that the last parameters are kept."""
@@ -71,9 +72,6 @@ def finetune_with_minibert(
     return Outcome(predicted, [record["loss"] for record in done.trained.records if "loss" in record])
 
 
-HEADS = {"classify": "sequence_classification", "regress": "sequence_classification", "tag": "token_classification"}
-
-
 def save_start(name: str, data: Data, checkpoint: Path, seed: int, folder: Path) -> list[str]:
     """What a job of this seed begins with, in a new folder: the checkpoint under the head that it draws; the labels' names."""
     task = SMALL_TASKS[name]
@@ -83,7 +81,7 @@ def save_start(name: str, data: Data, checkpoint: Path, seed: int, folder: Path)
         train = Path(files) / f"train{task.suffix}"
         task.write(train, data.train)
         _, _, labels = read_for_training(train, None, options)
-        model = minibert.load(checkpoint, head=HEADS[task.kind], num_labels=len(labels) or 1, seed=seed)
+        model = minibert.load(checkpoint, head=TASKS[task.kind].head, num_labels=len(labels) or 1, seed=seed)
     minibert.save(model, minibert.Tokenizer.from_folder(checkpoint), folder)
     return list(labels)
 

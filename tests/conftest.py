@@ -38,7 +38,7 @@ def with_checks_when_called(function: Any = None, **options: Any) -> Any:
 
     Making the checks of all functions takes many seconds in every process, most are never called there, and one inside
     another is made anew at every call of the outer one. A function none of whose annotations has a shape stays as it is:
-    mypy checks those. What is called with checks on is checked as before.
+    mypy checks those. The first calls with checks on are checked as before.
     """
     if function is None:
         return functools.partial(with_checks_when_called, **options)
