@@ -34,7 +34,7 @@ from sentence_transformers import SentenceTransformer
 
 import minibert
 from minibert.checkpoints.registry import resolve
-from minibert.features.workers import cores
+from minibert.cores import cores
 
 BATCH_SIZES = (8, 16, 32, 64, 128, 256)
 DEFAULT_BATCH_SIZE = 32

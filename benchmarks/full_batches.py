@@ -34,10 +34,11 @@ from paired import in_turn, paired_ratio, processor, spread
 
 import minibert
 from minibert.checkpoints.registry import resolve
+from minibert.cores import cores
 from minibert.features.layers import Layers
 from minibert.features.packing import TOKENS_AT_A_TIME
 from minibert.features.programs import Programs
-from minibert.features.workers import Workers, cores
+from minibert.features.workers import Workers
 from minibert.model.throughput import for_throughput
 
 SHAPES = ((8, 128), (32, 32), (16, 256), (8, 512))

@@ -9,13 +9,13 @@ import jax
 
 from minibert.cli.fetch import DEFAULT_NAME
 from minibert.cli.texts import check_given, check_stream_alone, standard_input
+from minibert.cores import cores
 from minibert.errors import InputError
 from minibert.features import Features
 from minibert.features.corpus import Stream, TextFiles, TextList
 from minibert.features.corpus.sources import Source
 from minibert.features.documents import ON_LONG
 from minibert.features.pooling import POOLINGS
-from minibert.features.workers import cores
 
 COMPUTE_DTYPES = ("float32", "bfloat16")
 WORTH_WORKERS = 1 << 20

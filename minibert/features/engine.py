@@ -7,10 +7,11 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int32
 
+from minibert.cores import cores
 from minibert.features.layers import Layers
 from minibert.features.packing import TOKENS_AT_A_TIME, TOKENS_AT_A_TIME_ELSEWHERE, Packed, Shapes, pack
 from minibert.features.programs import Programs
-from minibert.features.workers import Workers, cores
+from minibert.features.workers import Workers
 from minibert.model import Bert
 from minibert.model.throughput import for_throughput
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32
 
 from minibert.checkpoints.loading import load
 from minibert.checkpoints.registry import folder_of, resolve
+from minibert.cores import cores
 from minibert.errors import InputError, TruncationWarning, shown
 from minibert.features.corpus.stored import StoredVectors
 from minibert.features.documents import ON_LONG, Pieces, joined_windows, pieces_of
@@ -22,7 +23,6 @@ from minibert.features.recipe import Recipe
 from minibert.features.results import OUTPUT_DTYPES, SentenceVectors, TextSequence, TokenVectors, WordVectors
 from minibert.features.similarity import Hits, cosine_similarity, nearest
 from minibert.features.words import MERGES, words_of
-from minibert.features.workers import cores
 from minibert.model import Bert
 from minibert.printable import counted
 from minibert.tokenizer import Tokenizer

@@ -35,11 +35,6 @@ Job = tuple[dict[str, np.ndarray], Layers, str | None]
 Jobs = SimpleQueue["tuple[Job, Future[np.ndarray]] | None"]
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Workers:
     """Some processes, each with a copy of a model as it is now; whichever is free takes the next batch.
 

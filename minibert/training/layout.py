@@ -8,18 +8,20 @@ from flax import nnx
 
 from minibert.model.attention import Attention
 from minibert.model.encoder import Encoder
+from minibert.model.feed_forward import FeedForward
 from minibert.model.layer_norm import LayerNorm
 from minibert.model.numerics import Dense
 from minibert.model.throughput import library_options
 from minibert.training.attention import AttentionInParts
+from minibert.training.feed_forward import FeedForwardInSlices
 
 
-def for_training(model: Any, *, rematerialise: bool = False, devices: int = 1) -> Any:
+def for_training(model: Any, *, rematerialise: bool = False, devices: int = 1, one_core: bool = False) -> Any:
     """A model that shares `model`'s parameters and differs in rounding only, which gradients of single batches dwarf.
 
     Dense layers sum in one run of terms, LayerNorm works in float32: what the halves and float64 save in rounding they cost
     twice, for the gradient has their shape. On a single CPU attention takes a few texts at a time. `rematerialise` is
-    `Encoder`'s, `devices` how many will share each batch.
+    `Encoder`'s, `devices` how many will share each batch, and on `one_core` the feed-forward network may take slices.
     """
     fast = jax.tree.map(lambda leaf: leaf, model)
     for _, module in list(nnx.iter_graph(fast)):
@@ -32,12 +34,18 @@ def for_training(model: Any, *, rematerialise: bool = False, devices: int = 1) -
         for name, part in list(vars(module).items()) if isinstance(module, nnx.Module) else ():
             if devices == 1 and jax.default_backend() == "cpu" and _is_plain(part):
                 setattr(module, name, AttentionInParts(part))
+            elif one_core and _is_plain_feed_forward(part) and FeedForwardInSlices.is_of_use(part):
+                setattr(module, name, FeedForwardInSlices(part))
     return fast
 
 
 def _is_plain(part: Any) -> bool:
     """Whether this is attention as the project has it: one of the user's own may do anything else."""
     return type(part) is Attention and all(type(layer) is Dense for layer in (part.query, part.key, part.value))
+
+
+def _is_plain_feed_forward(part: Any) -> bool:
+    return type(part) is FeedForward and type(part.intermediate) is Dense and type(part.projection) is Dense
 
 
 def compiler_options(model: Any, *, rematerialise: bool = False) -> dict[str, bool | str]:

@@ -106,12 +106,7 @@ def training_step(
             gradient is that of the whole batch, whatever labels the parts hold.
         gathered: what brings a model whose parameters lie in pieces together, where one device is to compute with all of it.
     """
-    transform = optimiser(model, total_steps, options)
-    shares = learning_shares(model, options)
-
-    def update(model: Any, optimiser_state: Any, gradients: Any, norm: Array) -> tuple[Any, Any]:
-        updates, optimiser_state = transform.update(gradients, optimiser_state, model, gradient_norm=norm)
-        return optax.apply_updates(model, updates), optimiser_state
+    update = state_update(model, total_steps, options)
 
     def step(state: TrainingState, batch: Batch) -> tuple[TrainingState, Measured]:
         key = key_of(state.seed, state.step)
@@ -124,10 +119,28 @@ def training_step(
             loss, gradients = jax.value_and_grad(loss_of)(state.model, batch, key)
         else:
             loss, gradients = _accumulated(loss_of, state.model, batch, key, accumulation)
+        return update(state, loss, gradients)
+
+    return step
+
+
+def state_update(
+    model: Any, total_steps: int, options: OptimiserOptions
+) -> Callable[[TrainingState, Float[Array, ""], Any], tuple[TrainingState, Measured]]:
+    """What follows the gradient in a step: its norm, the optimiser, and the state after it.
+
+    `model`, `total_steps` and `options` are as of `training_step`; the function takes the loss and the gradients of a batch.
+    """
+    transform = optimiser(model, total_steps, options)
+    learns = which_learn(model, options)
+
+    def update(model: Any, optimiser_state: Any, gradients: Any, norm: Array) -> tuple[Any, Any]:
+        updates, optimiser_state = transform.update(gradients, optimiser_state, model, gradient_norm=norm)
+        return optax.apply_updates(model, updates), optimiser_state
+
+    def updated(state: TrainingState, loss: Float[Array, ""], gradients: Any) -> tuple[TrainingState, Measured]:
         # Without what is frozen, whose gradients the compiler then never computes.
-        learning = [
-            gradient for gradient, share in zip(jax.tree.leaves(gradients), jax.tree.leaves(shares), strict=True) if share > 0.0
-        ]
+        learning = [gradient for gradient, counts in zip(jax.tree.leaves(gradients), learns, strict=True) if counts]
         norm = optax.tree.norm(learning)
         is_sound = jnp.isfinite(loss) & jnp.isfinite(norm) & (state.failed_at < 0)
         # In a branch, parameters change in their place; chosen one by one they would all be copied first.
@@ -143,7 +156,12 @@ def training_step(
         failed_at = jnp.where(is_sound | (state.failed_at >= 0), state.failed_at, state.step)
         return TrainingState(model, optimiser_state, state.step + 1, failed_at, state.seed), Measured(loss, norm)
 
-    return step
+    return updated
+
+
+def which_learn(model: Any, options: OptimiserOptions) -> list[bool]:
+    """Of each of the model's parameters, in the order of its tree."""
+    return [share > 0.0 for share in jax.tree.leaves(learning_shares(model, options))]
 
 
 def on_leaves(
