@@ -24,6 +24,8 @@ from minibert.model.tap import Tap, wants
 
 SCORES_AT_A_TIME = 3 << 19
 """Bytes of scores that are worked on together; the backward pass has four arrays of that size."""
+SCORES_ON_ONE_CORE = 1 << 19
+"""The same where a core has a program to itself, and nobody waits for it."""
 
 
 class AttentionInParts(Attention):
@@ -33,10 +35,10 @@ class AttentionInParts(Attention):
     `Attention` does. The bias gets no gradient.
     """
 
-    def __init__(self, whole: Attention):
+    def __init__(self, whole: Attention, *, one_core: bool = False):
         for name, value in vars(whole).items():
             setattr(self, name, value)
-        self.scores_in_cache = SCORES_AT_A_TIME
+        self.scores_in_cache = SCORES_ON_ONE_CORE if one_core else SCORES_AT_A_TIME
 
     def context_of(
         self,

@@ -21,7 +21,7 @@ def for_training(model: Any, *, rematerialise: bool = False, devices: int = 1, o
 
     Dense layers sum in one run of terms, LayerNorm works in float32: what the halves and float64 save in rounding they cost
     twice, for the gradient has their shape. On a single CPU attention takes a few texts at a time. `rematerialise` is
-    `Encoder`'s, `devices` how many will share each batch, and on `one_core` the feed-forward network may take slices.
+    `Encoder`'s, `devices` how many will share each batch, and `one_core` says that each program has a core to itself.
     """
     fast = jax.tree.map(lambda leaf: leaf, model)
     for _, module in list(nnx.iter_graph(fast)):
@@ -33,7 +33,7 @@ def for_training(model: Any, *, rematerialise: bool = False, devices: int = 1, o
             module.rematerialise = rematerialise
         for name, part in list(vars(module).items()) if isinstance(module, nnx.Module) else ():
             if devices == 1 and jax.default_backend() == "cpu" and _is_plain(part):
-                setattr(module, name, AttentionInParts(part))
+                setattr(module, name, AttentionInParts(part, one_core=one_core))
             elif one_core and _is_plain_feed_forward(part) and FeedForwardInSlices.is_of_use(part):
                 setattr(module, name, FeedForwardInSlices(part))
     return fast

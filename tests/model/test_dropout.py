@@ -10,7 +10,7 @@ from jax import Array
 
 from minibert import Bert, BertConfig
 from minibert.model import attention, embeddings, feed_forward
-from minibert.model.dropout import dropout, kept, split_key, threefry
+from minibert.model.dropout import dropout, kept, key_of_part, split_key, threefry
 
 IDS = np.array([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]])
 
@@ -122,3 +122,31 @@ def test_keys_of_other_kinds_serve_too(key: Array):
 
 def test_old_style_keys_draw_what_new_ones_do():
     np.testing.assert_array_equal(kept(jax.random.PRNGKey(3), 0.25, (9, 9)), kept(jax.random.key(3), 0.25, (9, 9)))
+
+
+@pytest.mark.parametrize("shape", [(8, 3, 5), (8, 7), (4, 2, 6, 6)])
+def test_parts_of_an_array_keep_what_the_whole_does(shape: tuple[int, ...]):
+    key, parts = jax.random.key(3), 4
+    of_parts = [key_of_part(key, jnp.int32(part)) for part in range(parts)]
+    part_shape = (shape[0] // parts, *shape[1:])
+    for one, others in [
+        (key, of_parts),
+        (split_key(key, 3)[1], [split_key(of_part, 3)[1] for of_part in of_parts]),
+        (jax.random.fold_in(key, 9), [jax.random.fold_in(of_part, 9) for of_part in of_parts]),
+    ]:
+        whole = kept(one, 0.3, shape)
+        np.testing.assert_array_equal(np.concatenate([kept(other, 0.3, part_shape) for other in others]), whole)
+        assert 0 < whole.sum() < whole.size
+
+
+def test_what_jax_draws_from_the_keys_of_two_parts_is_independent():
+    first, second = (key_of_part(jax.random.key(0), jnp.int32(part)) for part in range(2))
+    one, other = (np.asarray(jax.random.normal(key, (4000,))) for key in (first, second))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.06
+    assert abs(one.mean()) < 0.06 and abs(one.std() - 1.0) < 0.05
+
+
+def test_parts_draw_from_another_generator_too():
+    keys = [key_of_part(jax.random.key(0, impl="rbg"), jnp.int32(part)) for part in range(2)]
+    first, second = (np.asarray(kept(key, 0.5, (64,))) for key in keys)
+    assert not np.array_equal(first, second)
