@@ -58,7 +58,8 @@ def test_importing_minibert_imports_no_other_framework():
 def test_dependencies_point_one_way(part: str):
     allowed = {
         f"minibert.{name}"
-        for name in MAY_KNOW[part] | {part, "errors", "strict_json", "printable", "atomic_write", "folder_lock", "process_memory"}
+        for name in MAY_KNOW[part]
+        | {part, "errors", "strict_json", "printable", "atomic_write", "folder_lock", "process_memory", "cores"}
     }
     for path in sources(part):
         for name in imported_modules(path):
