@@ -76,7 +76,7 @@ def batches_of(rows: Rows) -> list[Any]:
     return [batch_of(rows, range(8 * step, 8 * step + 8), 8) for step in range(STEPS)]
 
 
-@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("parts", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_parts_drop_out_what_the_whole_batch_does(parts: int):
     model = for_training(BagOfWords(dropout_prob=0.5))
     batches = batches_of(small_rows(24))
@@ -97,7 +97,7 @@ def test_parts_of_bert_with_dropout_add_up_though_they_hold_unequally_many_label
     objective = Objective(
         {"token_classification": LOSSES["token_classification"]}, {"token_classification": jnp.array([0.2, 3.0])}
     )
-    model = for_training(small_model("token_classification"))
+    model = for_training(small_model("token_classification", num_hidden_layers=1))
     options = OptimiserOptions(learning_rate=1e-3, warm_up=0.0, epsilon=1e-3, **frozen)
     one, other = in_parts(model, objective, batches, 2, options), in_one_program(model, objective, batches, options)
     assert_alike(one, other)
