@@ -30,11 +30,10 @@ import minibert
 from minibert.checkpoints.registry import resolve
 from minibert.process_memory import keep_freed_memory
 from minibert.training import LOSSES, OptimiserOptions
-from minibert.training.layout import compiler_options, for_training
 from minibert.training.options import TrainingOptions
 from minibert.training.parallel import Placement, bytes_per_device
-from minibert.training.side_by_side import StepSideBySide, parts_at_once
-from minibert.training.step import Objective, TrainingState, first_state, on_leaves, training_step
+from minibert.training.side_by_side import start_and_step
+from minibert.training.step import Objective, TrainingState
 
 HEAD = "sequence_classification"
 CASES = {"MiniLM 32 x 64": ("minilm", 32, 64), "MiniLM 8 x 256": ("minilm", 8, 256), "BERT-base shape 8 x 128": ("base", 8, 128)}
@@ -68,20 +67,11 @@ class Ours:
         rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         placement = Placement(devices)
         rows = len(batch["labels"])
-        parts = parts_at_once(TrainingOptions(batch_size=rows, devices=devices))
+        options = TrainingOptions(batch_size=rows, devices=devices, optimiser=OPTIONS)
         model = minibert.load(checkpoint, head=HEAD, num_labels=2, **rates)
-        model = for_training(model, devices=placement.count, one_core=parts > 1)
-        state = placement.place(first_state(model, STEPS, OPTIONS))
+        state, self.one_step = start_and_step(model, Objective({HEAD: LOSSES[HEAD]}), STEPS, options, placement)
         self.leaves, self.structure = jax.tree.flatten(state)
-        objective = Objective({HEAD: LOSSES[HEAD]})
-        layout = (jax.tree.leaves(placement.shardings(state)), placement.everywhere)
         self.batch = placement.place_batch(batch, rows)
-        if parts > 1:
-            self.one_step: Any = StepSideBySide(state, objective, STEPS, OPTIONS, parts, layout)
-            return
-        step = on_leaves(training_step(model, objective, STEPS, OPTIONS, gathered=placement.gathered), self.structure)
-        program = jax.jit(step, donate_argnums=0, out_shardings=layout, compiler_options=compiler_options(model))
-        self.one_step = program.lower(self.leaves, self.batch).compile()
 
     @property
     def state(self) -> TrainingState:
@@ -142,7 +132,7 @@ def measure_memory() -> None:
     for devices in ("1x1", "data", "shard", "4x2"):
         ours = Ours(resolve("minilm-l6"), batch, 0.1, devices)
         held = bytes_per_device((ours.state.model, ours.state.optimiser))
-        working = ours.one_step.memory_analysis()
+        working = ours.one_step.lower(ours.leaves, ours.batch).compile().memory_analysis()
         losses = [ours.step() for _ in range(4)]
         first = first or losses
         difference = max(abs(one / other - 1.0) for one, other in zip(losses, first, strict=True))

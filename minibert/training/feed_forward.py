@@ -1,6 +1,6 @@
 """The feed-forward network laid out for training on one core: over slices of its intermediate values."""
 
-from typing import Any
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -52,18 +52,18 @@ class FeedForwardInSlices(FeedForward):
             return projection
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _parts(count: int, axis: int, values: Array) -> tuple[Array, ...]:
     """Cut into equal parts; the gradient is that of the parts side by side, which JAX would sum from as many whole arrays."""
+    return tuple(jnp.split(values, count, axis=axis))
 
-    @jax.custom_vjp
-    def cut(values: Array) -> tuple[Array, ...]:
-        return tuple(jnp.split(values, count, axis=axis))
 
-    def forward(values: Array) -> tuple[tuple[Array, ...], None]:
-        return cut(values), None
+def _forward(count: int, axis: int, values: Array) -> tuple[tuple[Array, ...], None]:
+    return _parts(count, axis, values), None
 
-    def backward(_: None, gradients: tuple[Array, ...]) -> tuple[Any]:
-        return (jnp.concatenate(gradients, axis=axis),)
 
-    cut.defvjp(forward, backward)
-    return cut(values)
+def _backward(count: int, axis: int, _: None, gradients: tuple[Array, ...]) -> tuple[Array]:
+    return (jnp.concatenate(gradients, axis=axis),)
+
+
+_parts.defvjp(_forward, _backward)

@@ -32,20 +32,16 @@ def for_training(model: Any, *, rematerialise: bool = False, devices: int = 1, o
         elif isinstance(module, Encoder):
             module.rematerialise = rematerialise
         for name, part in list(vars(module).items()) if isinstance(module, nnx.Module) else ():
-            if devices == 1 and jax.default_backend() == "cpu" and _is_plain(part):
+            if devices == 1 and jax.default_backend() == "cpu" and _is_plain(part, Attention, "query", "key", "value"):
                 setattr(module, name, AttentionInParts(part, one_core=one_core))
-            elif one_core and _is_plain_feed_forward(part) and FeedForwardInSlices.is_of_use(part):
+            elif one_core and _is_plain(part, FeedForward, "intermediate", "projection") and FeedForwardInSlices.is_of_use(part):
                 setattr(module, name, FeedForwardInSlices(part))
     return fast
 
 
-def _is_plain(part: Any) -> bool:
-    """Whether this is attention as the project has it: one of the user's own may do anything else."""
-    return type(part) is Attention and all(type(layer) is Dense for layer in (part.query, part.key, part.value))
-
-
-def _is_plain_feed_forward(part: Any) -> bool:
-    return type(part) is FeedForward and type(part.intermediate) is Dense and type(part.projection) is Dense
+def _is_plain(part: Any, kind: type, *layers: str) -> bool:
+    """Whether this is the part as the project has it: one of the user's own may do anything else."""
+    return type(part) is kind and all(type(getattr(part, name)) is Dense for name in layers)
 
 
 def compiler_options(model: Any, *, rematerialise: bool = False) -> dict[str, bool | str]:

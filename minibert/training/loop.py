@@ -18,14 +18,14 @@ from jax import Array
 from minibert.errors import CheckpointError, InputError, TrainingError
 from minibert.training.checkpoints import TrainingCheckpoints, host_copy
 from minibert.training.failure import first_bad_leaf, first_bad_tensor
-from minibert.training.layout import as_loaded, compiler_options, for_training
+from minibert.training.layout import as_loaded
 from minibert.training.optimiser import learning_rate
 from minibert.training.options import TrainingOptions
 from minibert.training.order import Order
 from minibert.training.parallel import Placement, bytes_per_device, share_of
 from minibert.training.rows import BatchSource, batch_of, widest_for
-from minibert.training.side_by_side import StepSideBySide, parts_at_once
-from minibert.training.step import Batch, Measured, Objective, TrainingState, first_state, on_leaves, training_step
+from minibert.training.side_by_side import start_and_step
+from minibert.training.step import Measured, Objective, TrainingState
 
 Record = dict[str, Any]
 """A line of metrics: `step`, `epoch`, and of training `loss`, `learning_rate`, `gradient_norm`, of an evaluation `evaluation`.
@@ -120,7 +120,6 @@ class _Run:
         self.report = report if report is not None else lambda record: None
         self.placement = Placement(options.devices)
         self.placement.check_batch_size(options.batch_size, options.accumulation)
-        self.parts_at_once = parts_at_once(options)
         self.order = Order(len(rows), options.batch_size, options.seed)
         self.total_steps = options.epochs * self.order.steps_per_epoch if total_steps is None else total_steps
         self.evaluate_every = options.evaluate_every or self.order.steps_per_epoch
@@ -136,15 +135,8 @@ class _Run:
 
     def run(self) -> Trained:
         options = self.options
-        fast = for_training(
-            self.model,
-            rematerialise=options.rematerialise,
-            devices=self.placement.count,
-            one_core=self.parts_at_once > 1,
-        )
-        state = self.placement.place(first_state(fast, self.total_steps, options.optimiser, seed=options.seed))
+        state, step_function = start_and_step(self.model, self.objective, self.total_steps, options, self.placement)
         structure = jax.tree.structure(state)
-        step_function = self._step_function(state)
         state = self._restored(state)
         leaves, step = jax.tree.leaves(state), int(state.step)
         size = options.batch_size
@@ -176,27 +168,6 @@ class _Run:
             self.progress.best_step if self.progress.best_step >= 0 else step,
             self.progress.records,
             bytes_per_device((state.model, state.optimiser)),
-        )
-
-    def _step_function(self, state: TrainingState) -> Callable[[list[Array], Batch], tuple[list[Array], Measured]]:
-        """From and to the arrays of a state that is laid out as this one."""
-        options = self.options
-        layout = (jax.tree.leaves(self.placement.shardings(state)), self.placement.everywhere)
-        if self.parts_at_once > 1:
-            return StepSideBySide(state, self.objective, self.total_steps, options.optimiser, self.parts_at_once, layout)
-        make_step = training_step(
-            state.model,
-            self.objective,
-            self.total_steps,
-            options.optimiser,
-            accumulation=options.accumulation,
-            gathered=self.placement.gathered,
-        )
-        return jax.jit(
-            on_leaves(make_step, jax.tree.structure(state)),
-            donate_argnums=0,
-            out_shardings=layout,
-            compiler_options=compiler_options(state.model, rematerialise=options.rematerialise),
         )
 
     def _is_patience_over(self) -> bool:

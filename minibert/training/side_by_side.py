@@ -16,16 +16,20 @@ from jax import Array
 from minibert.cores import cores
 from minibert.model.dropout import key_of_part
 from minibert.model.throughput import ONE_CORE_A_PROGRAM
-from minibert.training.layout import compiler_options
+from minibert.training.layout import compiler_options, for_training
 from minibert.training.optimiser import OptimiserOptions
 from minibert.training.options import TrainingOptions
+from minibert.training.parallel import Placement
 from minibert.training.step import (
     Batch,
     Measured,
     Objective,
     TrainingState,
+    first_state,
     key_of,
+    on_leaves,
     state_update,
+    training_step,
     which_learn,
 )
 
@@ -43,6 +47,35 @@ def parts_at_once(options: TrainingOptions) -> int:
     is_alone = jax.default_backend() == "cpu" and jax.device_count() == 1
     saves_memory = options.accumulation > 1 or options.rematerialise
     return count if is_alone and not saves_memory and count <= MOST_CORES and options.batch_size % count == 0 else 1
+
+
+def start_and_step(
+    model: Any, objective: Objective, total_steps: int, options: TrainingOptions, placement: Placement
+) -> tuple[TrainingState, Callable[[list[Array], Batch], tuple[list[Array], Measured]]]:
+    """The state before the first step, laid out for training and placed, and the step from and to the arrays of such a state.
+
+    A step of one program is a function of `jax.jit`. Raises InputError as `optimiser` does.
+    """
+    parts = parts_at_once(options)
+    fast = for_training(model, rematerialise=options.rematerialise, devices=placement.count, one_core=parts > 1)
+    state = placement.place(first_state(fast, total_steps, options.optimiser, seed=options.seed))
+    layout = (jax.tree.leaves(placement.shardings(state)), placement.everywhere)
+    if parts > 1:
+        return state, StepSideBySide(state, objective, total_steps, options.optimiser, parts, layout)
+    step = training_step(
+        fast,
+        objective,
+        total_steps,
+        options.optimiser,
+        accumulation=options.accumulation,
+        gathered=placement.gathered,
+    )
+    return state, jax.jit(
+        on_leaves(step, jax.tree.structure(state)),
+        donate_argnums=0,
+        out_shardings=layout,
+        compiler_options=compiler_options(fast, rematerialise=options.rematerialise),
+    )
 
 
 class StepSideBySide:

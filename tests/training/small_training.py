@@ -121,3 +121,14 @@ def differing(first: Any, second: Any) -> list[str]:
     ours, others = leaves_of(first), leaves_of(second)
     assert ours.keys() == others.keys()
     return [path for path in ours if ours[path].tobytes() != others[path].tobytes()]
+
+
+def halving_tap(name: str) -> tuple[Tap, dict[str, Any]]:
+    """A tap that halves what comes by the name, and what it has seen by every name."""
+    seen: dict[str, Any] = {}
+
+    def tap(at: str, value: Any) -> Any:
+        seen[at] = value
+        return value * 0.5 if at == name else value
+
+    return tap, seen

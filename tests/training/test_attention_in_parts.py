@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from small_training import halving_tap
 
 from minibert import BertConfig
 from minibert.model.attention import Attention
@@ -99,12 +100,7 @@ def test_a_tap_sees_and_replaces_what_it_does_in_the_whole():
     for name in ("query", "scores", "probabilities", "context"):
         found = []
         for attention in (whole, AttentionInParts(whole)):
-            seen: dict[str, Any] = {}
-
-            def tap(at: str, value: Any, seen: dict[str, Any] = seen, name: str = name) -> Any:
-                seen[at] = value
-                return value * 0.5 if at == name else value
-
+            tap, seen = halving_tap(name)
             found.append((attention(hidden, bias, tap=tap), seen))
         (one, seen_by_one), (other, seen_by_other) = found
         np.testing.assert_allclose(other, one, atol=1e-5)

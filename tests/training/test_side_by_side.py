@@ -1,6 +1,5 @@
 """A step as a program for each core: the state, the losses and the dropout of a step in one program."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -8,7 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_training import OBJECTIVE, BagOfWords, differing, leaves_of, short_training, small_model, small_options, small_rows
+from small_training import (
+    OBJECTIVE,
+    BagOfWords,
+    differing,
+    halving_tap,
+    leaves_of,
+    short_training,
+    small_model,
+    small_options,
+    small_rows,
+)
 
 from minibert import BertConfig
 from minibert.errors import TrainingError
@@ -30,11 +39,10 @@ OPTIONS = OptimiserOptions(learning_rate=1e-3, warm_up=0.0, epsilon=1e-3)
 STEPS = 3
 
 
-@pytest.fixture(params=[2])
-def on_cores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """So many cores, however many there are."""
-    monkeypatch.setattr(side_by_side, "cores", lambda: request.param)
-    yield request.param
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are."""
+    monkeypatch.setattr(side_by_side, "cores", lambda: 2)
 
 
 def in_one_program(
@@ -117,7 +125,7 @@ def test_a_part_that_is_not_finite_stops_all():
     assert differing(state.model, model) == []
 
 
-def test_training_is_the_same_on_two_cores_as_on_one(on_cores: int, monkeypatch: pytest.MonkeyPatch):
+def test_training_is_the_same_on_two_cores_as_on_one(two_cores: None, monkeypatch: pytest.MonkeyPatch):
     side = short_training(None)
     monkeypatch.setattr(side_by_side, "cores", lambda: 1)
     alone = short_training(None)
@@ -127,7 +135,7 @@ def test_training_is_the_same_on_two_cores_as_on_one(on_cores: int, monkeypatch:
         np.testing.assert_allclose(leaf, leaves_of(alone.model)[path], atol=1e-5, err_msg=path)
 
 
-def test_the_step_that_fails_is_named_with_its_tensor(on_cores: int):
+def test_the_step_that_fails_is_named_with_its_tensor(two_cores: None):
     model = BagOfWords()
     model.word[...] = model.word[...].at[7].set(jnp.nan)
     with pytest.raises(TrainingError, match="step 1 failed: the parameter word is the first tensor"):
@@ -200,12 +208,7 @@ def test_a_tap_sees_and_replaces_the_intermediate_values_of_slices():
     for name in ("intermediate", "activation", "projection"):
         found = []
         for network in (whole, FeedForwardInSlices(whole)):
-            seen: dict[str, Any] = {}
-
-            def tap(at: str, value: Any, seen: dict[str, Any] = seen, name: str = name) -> Any:
-                seen[at] = value
-                return value * 0.5 if at == name else value
-
+            tap, seen = halving_tap(name)
             found.append((network(hidden, 2, tap=tap), sorted(seen)))
         np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-5)
         assert found[0][1] == found[1][1]
